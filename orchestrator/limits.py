@@ -1,0 +1,118 @@
+"""Every bound of the system, with its unit and its reason.
+
+A queue, loop, retry, page, cache or time-out that is not named here has no business being bounded
+elsewhere. Values a user may change are defaults of settings (`orchestrator.config`).
+"""
+
+from __future__ import annotations
+
+# Names -----------------------------------------------------------------------------------------
+NAMESPACE_CHARS_MAX = 64
+"""A namespace is part of every key and queue name."""
+NAME_BYTES_MAX = 1000
+"""Workflow ids, types, signal names. Temporal's servers use the same bound."""
+TASK_QUEUE_BYTES_MAX = 200
+"""AMQP short strings end at 255 bytes; our prefixes need the rest."""
+
+# Sizes -----------------------------------------------------------------------------------------
+PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
+"""One argument or result. Larger values belong in a store of their own, passed by reference."""
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+"""One AMQP message; RabbitMQ 4 refuses 16 MiB, and a task of many arguments needs room."""
+INLINE_ENTRY_BYTES_MAX = 8 * 1024
+"""An inbox entry travels inside its wake-up up to this size; larger ones are read from Redis."""
+JSON_DEPTH_MAX = 64
+"""Nesting of foreign JSON; deeper bodies are refused before they can exhaust the stack."""
+
+# A commit --------------------------------------------------------------------------------------
+COMMIT_COMMANDS_MAX = 200
+"""Commands in one commit: 10 µs each in Lua keeps a script near 2 ms."""
+COMMIT_BYTES_MAX = 1024 * 1024
+"""Bytes of events in one commit; more follows in further commits of the same task."""
+INBOX_PAGE_ENTRIES = 500
+"""Inbox entries read and consumed at once."""
+HISTORY_PAGE_EVENTS = 1000
+"""Events read at once."""
+SEEN_OPERATIONS_MAX = 1000
+"""Operation ids of signals and cancels that are remembered for a workflow id."""
+CLOSE_REFUSALS_MAX = 10
+"""A hot signaller may refuse a close this often; then it is forced."""
+STALE_IN_A_ROW_MAX = 3
+"""After so many stale answers the rivals hold deliveries of their own, and ours is acked."""
+ACTIVATIONS_PER_TASK_MAX = 100
+"""Activations under one delivery; then a fresh wake-up lets other runs have their turn."""
+COMMIT_REPEATS_MAX = 20
+"""Repeats of a store call with unknown outcome before the delivery is given back."""
+
+# Time, in milliseconds ---------------------------------------------------------------------------
+WORKFLOW_TASK_TIMEOUT_MS = 10_000
+"""How long a worker may hold a workflow task unheard of before it is repeated (Temporal: 10 s)."""
+WORKFLOW_TASK_TIMEOUT_MAX_MS = 120_000
+TASK_EXTENSION_MS = 5_000
+"""A worker that is still busy moves its row on this often."""
+WAKEUP_REPEATS_MS = (2_000, 5_000, 10_000, 20_000, 30_000)
+"""When a wake-up is repeated; the last one is repeated for ever."""
+DISPATCH_REPEATS_MS = (2_000, 5_000, 10_000, 20_000, 30_000)
+"""When an activity task that nobody has begun is published again."""
+REPEAT_ANYWAY_MS = 60_000
+"""A repeat held back because its queue is long is published after this time all the same."""
+TASK_BACKOFF_INITIAL_MS = 1_000
+TASK_BACKOFF_MAX_MS = 600_000
+"""Back-off of failing workflow tasks: doubles between these two."""
+HAND_BACK_MS = 5_000
+"""A run whose type this worker lacks is offered again after this time."""
+STICKY_TTL_MS = 500
+"""A wake-up waits this long in a worker's own queue before any worker may have it."""
+STICKY_EXPIRES_MS = 60_000
+"""A worker's own queue goes when unused for so long: well above the TTL, so nothing is dropped."""
+PRESENCE_TTL_MS = 10_000
+PRESENCE_RENEW_MS = 3_000
+ASK_HOLDER_MS = 10_000
+"""An acked activity's holder is asked for signs of life this often; also for how long a loss at
+the last attempt is asked for before it is recorded."""
+HELD_DELIVERY_MAX_MS = 600_000
+"""An activity that may run longer is acked after begin: RabbitMQ's ack time-out is 30 min."""
+FINISHES_KEPT_MS = 30_000
+"""Finishes that a process sends again when Redis has failed over."""
+DRIVEN_BY_ARMER_MS = 2_000
+"""Who arms something due within this time drives it too, beside the shard's owner."""
+IDLE_POLL_MS = 1_000
+"""Owners look at their shards at least this often; due rows wake them earlier."""
+MEMBERSHIP_TTL_MS = 4_000
+"""An engine process unheard of for so long owns no shard any more."""
+RESULT_REREAD_MS = 5_000
+"""A waiting client reads again this often, whatever it was told."""
+CONFIRM_TIMEOUT_MS = 10_000
+"""A publish without an answer for so long has an unknown outcome."""
+STORE_TIMEOUT_MS = 5_000
+"""A Redis call without an answer for so long has an unknown outcome."""
+CONNECT_TIMEOUT_MS = 5_000
+RETENTION_MS = 7 * 24 * 3600 * 1000
+"""Closed runs are kept so long; it is also the horizon within which a start is recognised."""
+ACTIVATION_BUDGET_MS = 2_000
+"""Workflow code that neither awaits nor returns for so long fails its task."""
+QUERY_TIMEOUT_MS = 10_000
+
+# Counts ----------------------------------------------------------------------------------------
+SHARDS = 128
+"""Written when a namespace is made and never changed."""
+DUE_ROWS_MAX = 200
+"""Rows one poll of a shard takes up."""
+WORKFLOW_TASKS_MAX = 100
+ACTIVITIES_MAX = 100
+CACHED_WORKFLOWS_MAX = 1_000
+CRASHES_BEFORE_ISOLATION = 3
+"""A run that took its worker down so often is executed alone in a child process."""
+PENDING_ACTIVITIES_MAX = 2_000
+PENDING_TIMERS_MAX = 10_000
+INBOX_ENTRIES_MAX = 10_000
+"""Unread entries of one run; further signals are refused until it has caught up."""
+HISTORY_EVENTS_SUGGEST = 4_096
+HISTORY_BYTES_SUGGEST = 4 * 1024 * 1024
+"""From here on continue-as-new is suggested; nothing is ever killed for its length."""
+HEARTBEAT_THROTTLE_DEFAULT_MS = 30_000
+HEARTBEAT_THROTTLE_MAX_MS = 60_000
+RETRY_INTERVAL_FACTOR = 100
+"""The longest retry interval is this many initial ones when none is given."""
+LIST_PAGE = 500
+"""Rows of a listing read from one shard at once."""

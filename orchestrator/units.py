@@ -1,0 +1,57 @@
+"""Time between the units that people write and the integers that travel.
+
+Users write `timedelta`; the wire, Redis and Lua hold whole milliseconds, always in a name that ends
+in `_ms`. Points in time are milliseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def to_ms(duration: timedelta) -> int:
+    """Whole milliseconds of `duration`, rounded to the nearest (half to even)."""
+    return round(duration / _MILLISECOND)
+
+
+def to_ms_or_none(duration: timedelta | None) -> int | None:
+    """As `to_ms`; None stays None."""
+    return None if duration is None else to_ms(duration)
+
+
+def to_timedelta(duration_ms: int) -> timedelta:
+    """The duration of `duration_ms` milliseconds."""
+    return timedelta(milliseconds=duration_ms)
+
+
+def to_timedelta_or_none(duration_ms: int | None) -> timedelta | None:
+    """As `to_timedelta`; None stays None."""
+    return None if duration_ms is None else timedelta(milliseconds=duration_ms)
+
+
+def to_datetime(epoch_ms: int) -> datetime:
+    """The aware UTC time of `epoch_ms` milliseconds since the epoch."""
+    return _EPOCH + timedelta(milliseconds=epoch_ms)
+
+
+def to_epoch_ms(moment: datetime) -> int:
+    """Milliseconds since the epoch of an aware time; a naive one is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round((aware - _EPOCH) / _MILLISECOND)
+
+
+def format_time(epoch_ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds, as stored beside each event: `2026-11-24T08:15:30.250Z`."""
+    return to_datetime(epoch_ms).strftime("%Y-%m-%dT%H:%M:%S") + f".{epoch_ms % 1000:03d}Z"
+
+
+def parse_time(text: str) -> int:
+    """The inverse of `format_time`.
+
+    Raises:
+        ValueError: `text` is not an ISO 8601 time.
+    """
+    return to_epoch_ms(datetime.fromisoformat(text))

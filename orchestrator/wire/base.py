@@ -1,0 +1,14 @@
+"""The base of every wire Struct, and the rules by which they may change.
+
+Add optional fields freely; never rename a field, never reuse a name, never make one required.
+Decoders ignore unknown fields, so an old process reads what a new one wrote. Building a Struct checks
+nothing; decoding does: foreign bytes enter through `orchestrator.wire.codec` only.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class WireStruct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Frozen, keyword-only, and silent about fields that hold their default."""

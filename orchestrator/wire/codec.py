@@ -1,0 +1,155 @@
+"""Bytes to Structs and back: the only door through which foreign bytes enter.
+
+Encoding a Struct checks nothing, decoding checks everything: types, tags, required fields, nesting.
+A decoder raises `MalformedMessageError` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar, get_args
+
+import msgspec
+
+from orchestrator.exceptions import MalformedMessageError
+from orchestrator.limits import JSON_DEPTH_MAX
+from orchestrator.units import format_time, parse_time
+from orchestrator.wire import events, inbox
+from orchestrator.wire.base import WireStruct
+from orchestrator.wire.events import EventAttributes, HistoryEvent
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.inbox import InboxBody, InboxEntry
+from orchestrator.wire.messages import Request, Response
+from orchestrator.wire.payload import Payload
+from orchestrator.wire.tasks import ActivityTask, InlineEntry, QueryTask, WorkflowTask
+
+_T = TypeVar("_T")
+_encoder = msgspec.json.Encoder()
+
+
+def encode(value: WireStruct | tuple[WireStruct, ...]) -> bytes:
+    """JSON of a Struct or a tuple of Structs; payloads pass through as they are."""
+    return _encoder.encode(value)
+
+
+class Decoder(Generic[_T]):
+    """Decodes one kind of message, or says in one sentence why not."""
+
+    def __init__(self, expected: str, type_: type[_T]) -> None:
+        self._expected = expected
+        self._decoder = msgspec.json.Decoder(type_)
+
+    def decode(self, body: bytes | memoryview) -> _T:
+        """Return the message in `body`.
+
+        Raises:
+            MalformedMessageError: it is not JSON, nests deeper than 64, or is not this message.
+        """
+        try:
+            check_depth(body)
+            return self._decoder.decode(body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise MalformedMessageError(self._expected, str(error)) from error
+        except ValueError as error:
+            raise MalformedMessageError(self._expected, str(error)) from error
+
+
+def check_depth(body: bytes | memoryview) -> None:
+    """Refuse JSON that nests deeper than `JSON_DEPTH_MAX`.
+
+    Raises:
+        ValueError: it does. Brackets inside of strings are not counted.
+    """
+    content = bytes(body)
+    if content.count(b"[") + content.count(b"{") <= JSON_DEPTH_MAX:
+        return
+    depth = 0
+    in_string = False
+    position = 0
+    length = len(content)
+    while position < length:
+        byte = content[position]
+        if in_string:
+            if byte == 0x5C:
+                position += 1
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > JSON_DEPTH_MAX:
+                raise ValueError(f"nested deeper than {JSON_DEPTH_MAX}")
+        elif byte in b"]}":
+            depth -= 1
+        position += 1
+
+
+workflow_task_decoder: Decoder[WorkflowTask | QueryTask] = Decoder(
+    "a workflow task or a query task", WorkflowTask | QueryTask  # type: ignore[arg-type]  # a union is a type at run time
+)
+activity_task_decoder: Decoder[ActivityTask] = Decoder("an activity task", ActivityTask)
+request_decoder: Decoder[Request] = Decoder("a request", Request)
+response_decoder: Decoder[Response] = Decoder("a response", Response)  # type: ignore[arg-type]  # as above
+failure_decoder: Decoder[Failure] = Decoder("a failure", Failure)
+payloads_decoder: Decoder[tuple[Payload, ...]] = Decoder("payloads", tuple[Payload, ...])
+
+_EVENT_DECODERS: Mapping[str, Decoder[EventAttributes]] = {
+    kind.__name__: Decoder(f"a {kind.__name__} event", kind)
+    for kind in get_args(events.EventAttributes)
+}
+_INBOX_DECODERS: Mapping[str, Decoder[InboxBody]] = {
+    kind.__name__: Decoder(f"a {kind.__name__} inbox entry", kind)
+    for kind in get_args(inbox.InboxBody)
+}
+
+
+def event_fields(event: HistoryEvent) -> tuple[str, str, bytes]:
+    """The three fields of an event's stream entry: type, time, data."""
+    return event.type, format_time(event.time_ms), _encoder.encode(event.attributes)
+
+
+def decode_event(*, event_id: int, type_: str, time: str, data: bytes) -> HistoryEvent:
+    """Read an event from its stream entry.
+
+    Raises:
+        MalformedMessageError: the type is unknown to this release, or the data does not fit.
+    """
+    decoder = _EVENT_DECODERS.get(type_)
+    if decoder is None:
+        raise MalformedMessageError("a known event type", f"found {type_!r}; update this worker")
+    return HistoryEvent(
+        event_id=event_id, time_ms=_parse_time(time), attributes=decoder.decode(data)
+    )
+
+
+def decode_inbox_entry(
+    *, number: int, mark: str, time_ms: int, type_: str, data: bytes | memoryview
+) -> InboxEntry:
+    """Read an inbox entry from its stream fields or from a wake-up.
+
+    Raises:
+        MalformedMessageError: the type is unknown to this release, or the data does not fit.
+    """
+    decoder = _INBOX_DECODERS.get(type_)
+    if decoder is None:
+        raise MalformedMessageError("a known inbox entry", f"found {type_!r}; update this worker")
+    return InboxEntry(number=number, mark=mark, time_ms=time_ms, body=decoder.decode(data))
+
+
+def decode_inline_entry(inline: InlineEntry) -> InboxEntry:
+    """Read the entry that travelled in a wake-up; raises as `decode_inbox_entry` does."""
+    return decode_inbox_entry(
+        number=inline.number,
+        mark=inline.mark,
+        time_ms=inline.time_ms,
+        type_=inline.type,
+        data=bytes(inline.data),
+    )
+
+
+def _parse_time(text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise MalformedMessageError("an ISO 8601 time", repr(text)) from error

@@ -1,0 +1,96 @@
+"""What workflow code wished for in one activation, in program order. Never stored: a command becomes
+an event (`orchestrator.core.command_handlers`) or is matched with one on replay."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from orchestrator.wire.base import WireStruct
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.options import RetryOptions
+from orchestrator.wire.payload import Header, Payload
+
+
+class ScheduleActivityTask(WireStruct):
+    """Run an activity. At least one of the two close time-outs is set."""
+
+    activity_id: str
+    activity_type: str
+    task_queue: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    schedule_to_close_timeout_ms: int | None = None
+    schedule_to_start_timeout_ms: int | None = None
+    start_to_close_timeout_ms: int | None = None
+    heartbeat_timeout_ms: int | None = None
+    retry_policy: RetryOptions = RetryOptions()
+
+
+class RequestCancelActivityTask(WireStruct):
+    """Cancel an activity that was scheduled by an earlier or this very task."""
+
+    activity_id: str
+
+
+class StartTimer(WireStruct):
+    """Fire after a time."""
+
+    timer_id: str
+    start_to_fire_ms: int
+    summary: str = ""
+
+
+class CancelTimer(WireStruct):
+    """Forget a timer."""
+
+    timer_id: str
+
+
+class CompleteWorkflowExecution(WireStruct):
+    """The code returned."""
+
+    result: Payload | None = None
+
+
+class FailWorkflowExecution(WireStruct):
+    """The code raised a failure."""
+
+    failure: Failure
+
+
+class CancelWorkflowExecution(WireStruct):
+    """The code ended with a cancellation."""
+
+    details: tuple[Payload, ...] = ()
+
+
+class ContinueAsNewWorkflowExecution(WireStruct):
+    """End this run and start the next; what is None is inherited."""
+
+    workflow_type: str | None = None
+    task_queue: str | None = None
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    run_timeout_ms: int | None = None
+    task_timeout_ms: int | None = None
+    retry_policy: RetryOptions | None = None
+    memo: dict[str, Payload] | None = None
+
+
+Command: TypeAlias = (
+    ScheduleActivityTask
+    | RequestCancelActivityTask
+    | StartTimer
+    | CancelTimer
+    | CompleteWorkflowExecution
+    | FailWorkflowExecution
+    | CancelWorkflowExecution
+    | ContinueAsNewWorkflowExecution
+)
+
+ClosingCommand: TypeAlias = (
+    CompleteWorkflowExecution
+    | FailWorkflowExecution
+    | CancelWorkflowExecution
+    | ContinueAsNewWorkflowExecution
+)

@@ -1,0 +1,316 @@
+"""What happened to a run, one Struct a kind, one to one with Temporal's event history.
+
+An event is `HistoryEvent`: its number, its time, and the attributes of its kind. In the stream the
+entry id is `<event id>-0` and the fields are `type` (the class name below), `time` (ISO 8601) and
+`data` (the attributes as JSON). Names are past tense. A history is: the start, then for each
+workflow task what arrived, the three task events, and what the code wished for.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TypeAlias
+
+from orchestrator.wire.base import WireStruct
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.options import RetryOptions, RetryOutcome
+from orchestrator.wire.payload import Header, Payload
+
+
+class WorkflowExecutionStarted(WireStruct):
+    """The run exists. Always event 1. `execution_deadline_ms` bounds the whole chain of runs."""
+
+    workflow_type: str
+    task_queue: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    execution_timeout_ms: int | None = None
+    execution_deadline_ms: int | None = None
+    run_timeout_ms: int | None = None
+    task_timeout_ms: int = 10_000
+    identity: str = ""
+    retry_policy: RetryOptions | None = None
+    attempt: int = 1
+    first_run_id: str = ""
+    continued_run_id: str | None = None
+    first_task_backoff_ms: int = 0
+    memo: dict[str, Payload] = {}
+
+
+class WorkflowExecutionCompleted(WireStruct):
+    """The code returned. `unseen_messages` counts signals that a forced close did not wait for."""
+
+    result: Payload | None = None
+    task_completed_event_id: int = 0
+    unseen_messages: int = 0
+
+
+class WorkflowExecutionFailed(WireStruct):
+    """The code raised a failure."""
+
+    failure: Failure
+    retry_outcome: RetryOutcome | None = None
+    task_completed_event_id: int = 0
+    unseen_messages: int = 0
+
+
+class WorkflowExecutionCanceled(WireStruct):
+    """The code ended with a cancellation after it had been asked to."""
+
+    details: tuple[Payload, ...] = ()
+    task_completed_event_id: int = 0
+    unseen_messages: int = 0
+
+
+class WorkflowExecutionTimedOut(WireStruct):
+    """The run's or the chain's time was over; no workflow code ran."""
+
+    retry_outcome: RetryOutcome | None = None
+    unseen_messages: int = 0
+
+
+class WorkflowExecutionTerminated(WireStruct):
+    """Ended from outside; no workflow code ran."""
+
+    reason: str = ""
+    details: tuple[Payload, ...] = ()
+    identity: str = ""
+
+
+class WorkflowExecutionContinuedAsNew(WireStruct):
+    """The run ended and its successor was started in the same instant."""
+
+    new_run_id: str
+    workflow_type: str
+    task_queue: str
+    input: tuple[Payload, ...] = ()
+    task_completed_event_id: int = 0
+
+
+class WorkflowExecutionSignaled(WireStruct):
+    """A signal arrived."""
+
+    signal_name: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    identity: str = ""
+    operation_id: str = ""
+
+
+class WorkflowExecutionCancelRequested(WireStruct):
+    """Somebody asked for cancellation."""
+
+    reason: str = ""
+    identity: str = ""
+    operation_id: str = ""
+
+
+class WorkflowTaskScheduled(WireStruct):
+    """There was news for the workflow code."""
+
+    task_queue: str
+    attempt: int = 1
+
+
+class WorkflowTaskStarted(WireStruct):
+    """A worker looked at it. This event's time is the time that workflow code saw."""
+
+    scheduled_event_id: int
+    identity: str = ""
+    history_bytes: int = 0
+    continue_as_new_suggested: bool = False
+
+
+class WorkflowTaskCompleted(WireStruct):
+    """The code ran until it had nothing left to do; what it wished for follows.
+
+    `loop_version` and `python` (`3.11`) say by which rules it ran, `command_count` how many command
+    events follow: a large task is committed in parts, and a replay must know when it is whole.
+    """
+
+    scheduled_event_id: int
+    started_event_id: int
+    identity: str = ""
+    loop_version: int = 1
+    python: str = ""
+    sdk_version: str = ""
+    command_count: int = 0
+
+
+class WorkflowTaskFailureCause(Enum):
+    """Why a workflow task failed."""
+
+    WORKFLOW_CODE = "workflow_code"
+    """The code raised something that is not a failure: a bug, mended by a deploy."""
+    NONDETERMINISM = "nondeterminism"
+    BLOCKED = "blocked"
+    """The code ran over its budget or called something that blocks."""
+    PAYLOAD = "payload"
+    """A value could not be converted or is over the limit."""
+    CRASHED = "crashed"
+    """The worker died while the code ran, several times."""
+
+
+class WorkflowTaskFailed(WireStruct):
+    """The code could not proceed. Only the first of a row of like failures is recorded."""
+
+    scheduled_event_id: int
+    started_event_id: int
+    cause: WorkflowTaskFailureCause
+    failure: Failure
+    identity: str = ""
+
+
+class ActivityTaskScheduled(WireStruct):
+    """The code asked for an activity. Every task message can be made again from this."""
+
+    activity_id: str
+    activity_type: str
+    task_queue: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    schedule_to_close_timeout_ms: int | None = None
+    schedule_to_start_timeout_ms: int | None = None
+    start_to_close_timeout_ms: int | None = None
+    heartbeat_timeout_ms: int | None = None
+    retry_policy: RetryOptions = RetryOptions()
+    task_completed_event_id: int = 0
+
+
+class ActivityTaskStarted(WireStruct):
+    """The attempt that decided began. Written together with its end; earlier attempts are not."""
+
+    scheduled_event_id: int
+    identity: str = ""
+    attempt: int = 1
+    last_failure: Failure | None = None
+
+
+class ActivityTaskCompleted(WireStruct):
+    """An activity returned."""
+
+    scheduled_event_id: int
+    started_event_id: int
+    result: Payload | None = None
+    identity: str = ""
+
+
+class ActivityTaskFailed(WireStruct):
+    """The last attempt of an activity failed."""
+
+    scheduled_event_id: int
+    started_event_id: int
+    failure: Failure
+    retry_outcome: RetryOutcome
+    identity: str = ""
+
+
+class ActivityTaskTimedOut(WireStruct):
+    """An activity's time was over for good. `failure` holds the time-out, its cause the last error."""
+
+    scheduled_event_id: int
+    started_event_id: int
+    failure: Failure
+    retry_outcome: RetryOutcome
+
+
+class ActivityTaskCancelRequested(WireStruct):
+    """The code asked for an activity to be cancelled."""
+
+    scheduled_event_id: int
+    task_completed_event_id: int = 0
+
+
+class ActivityTaskCanceled(WireStruct):
+    """An activity ended as cancelled, or nobody had begun it."""
+
+    scheduled_event_id: int
+    started_event_id: int
+    details: tuple[Payload, ...] = ()
+    identity: str = ""
+
+
+class TimerStarted(WireStruct):
+    """The code started a timer; it is due at this event's time plus `start_to_fire_ms`."""
+
+    timer_id: str
+    start_to_fire_ms: int
+    summary: str = ""
+    task_completed_event_id: int = 0
+
+
+class TimerFired(WireStruct):
+    """A timer was due."""
+
+    timer_id: str
+    started_event_id: int
+
+
+class TimerCanceled(WireStruct):
+    """The code no longer wants a timer."""
+
+    timer_id: str
+    started_event_id: int
+    task_completed_event_id: int = 0
+
+
+EventAttributes: TypeAlias = (
+    WorkflowExecutionStarted
+    | WorkflowExecutionCompleted
+    | WorkflowExecutionFailed
+    | WorkflowExecutionCanceled
+    | WorkflowExecutionTimedOut
+    | WorkflowExecutionTerminated
+    | WorkflowExecutionContinuedAsNew
+    | WorkflowExecutionSignaled
+    | WorkflowExecutionCancelRequested
+    | WorkflowTaskScheduled
+    | WorkflowTaskStarted
+    | WorkflowTaskCompleted
+    | WorkflowTaskFailed
+    | ActivityTaskScheduled
+    | ActivityTaskStarted
+    | ActivityTaskCompleted
+    | ActivityTaskFailed
+    | ActivityTaskTimedOut
+    | ActivityTaskCancelRequested
+    | ActivityTaskCanceled
+    | TimerStarted
+    | TimerFired
+    | TimerCanceled
+)
+
+CommandEvent: TypeAlias = (
+    ActivityTaskScheduled
+    | ActivityTaskCancelRequested
+    | TimerStarted
+    | TimerCanceled
+    | WorkflowExecutionCompleted
+    | WorkflowExecutionFailed
+    | WorkflowExecutionCanceled
+    | WorkflowExecutionContinuedAsNew
+)
+"""Events that a command of workflow code becomes, each from exactly one."""
+
+ClosingEvent: TypeAlias = (
+    WorkflowExecutionCompleted
+    | WorkflowExecutionFailed
+    | WorkflowExecutionCanceled
+    | WorkflowExecutionTimedOut
+    | WorkflowExecutionTerminated
+    | WorkflowExecutionContinuedAsNew
+)
+"""Events after which a history holds nothing more."""
+
+
+class HistoryEvent(WireStruct):
+    """One entry of a history. `time_ms` is the epoch time by Redis's clock; it never decreases."""
+
+    event_id: int
+    time_ms: int
+    attributes: EventAttributes
+
+    @property
+    def type(self) -> str:
+        """The event's type as written in the stream."""
+        return type(self.attributes).__name__

@@ -1,0 +1,79 @@
+"""Failures as data: a message, a stack, a kind with its fields, and a chain of causes.
+
+A failure crosses processes and languages. `error_type` is a word for programs, never a path to
+import; readers build only our own exception classes from it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from orchestrator.wire.base import WireStruct
+from orchestrator.wire.options import RetryOutcome, TimeoutKind
+from orchestrator.wire.payload import Payload
+
+
+class ApplicationFailure(WireStruct, tag_field="kind", tag="application"):
+    """User code raised an error."""
+
+    error_type: str = ""
+    non_retryable: bool = False
+    details: tuple[Payload, ...] = ()
+    next_retry_delay_ms: int | None = None
+    benign: bool = False
+
+
+class CanceledFailure(WireStruct, tag_field="kind", tag="canceled"):
+    """Something was cancelled."""
+
+    details: tuple[Payload, ...] = ()
+
+
+class TerminatedFailure(WireStruct, tag_field="kind", tag="terminated"):
+    """A run was ended from outside."""
+
+    details: tuple[Payload, ...] = ()
+
+
+class TimeoutFailure(WireStruct, tag_field="kind", tag="timeout"):
+    """A clock of ours ran out."""
+
+    timeout: TimeoutKind
+    last_heartbeat_details: tuple[Payload, ...] = ()
+
+
+class ServerFailure(WireStruct, tag_field="kind", tag="server"):
+    """The engine could not do it."""
+
+    non_retryable: bool = False
+
+
+class ActivityFailure(WireStruct, tag_field="kind", tag="activity"):
+    """An activity ended badly; the reason is the cause."""
+
+    scheduled_event_id: int
+    started_event_id: int
+    activity_type: str
+    activity_id: str
+    identity: str = ""
+    retry_outcome: RetryOutcome | None = None
+
+
+FailureDetail: TypeAlias = (
+    ApplicationFailure
+    | CanceledFailure
+    | TerminatedFailure
+    | TimeoutFailure
+    | ServerFailure
+    | ActivityFailure
+)
+
+
+class Failure(WireStruct):
+    """One link of a chain of failures."""
+
+    message: str
+    detail: FailureDetail
+    stack_trace: str = ""
+    source: str = "orchestrator"
+    cause: Failure | None = None

@@ -1,0 +1,114 @@
+"""What can happen to a run from outside, before its code has looked at it.
+
+Entries are numbered 1, 2, 3 … per workflow id and carry a fresh random mark each; the stream entry id
+is `<number>-0`, its fields `type`, `time`, `mark`, `data`. An entry that names a `run_id` is meant for
+that run alone and void for any other.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from orchestrator.wire.base import WireStruct
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.options import RetryOutcome
+from orchestrator.wire.payload import Header, Payload
+
+
+class FirstTask(WireStruct):
+    """A run was made and its code has not been entered yet."""
+
+    run_id: str
+
+
+class SignalReceived(WireStruct):
+    """A signal for the newest run."""
+
+    signal_name: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    identity: str = ""
+    operation_id: str = ""
+
+
+class CancelReceived(WireStruct):
+    """A request to cancel the newest run."""
+
+    reason: str = ""
+    identity: str = ""
+    operation_id: str = ""
+
+
+class TimerDue(WireStruct):
+    """A timer's time has come."""
+
+    run_id: str
+    started_event_id: int
+
+
+class AttemptStarted(WireStruct):
+    """The attempt that decided: who ran it, since when, and what went wrong before."""
+
+    attempt: int
+    time_ms: int
+    identity: str = ""
+    last_failure: Failure | None = None
+
+
+class ActivityCompleted(WireStruct):
+    """An activity returned."""
+
+    run_id: str
+    scheduled_event_id: int
+    started: AttemptStarted
+    result: Payload | None = None
+
+
+class ActivityFailed(WireStruct):
+    """An activity failed for good."""
+
+    run_id: str
+    scheduled_event_id: int
+    started: AttemptStarted
+    failure: Failure
+    retry_outcome: RetryOutcome
+
+
+class ActivityTimedOut(WireStruct):
+    """An activity's time was over for good. `started` is None when no attempt had begun."""
+
+    run_id: str
+    scheduled_event_id: int
+    failure: Failure
+    retry_outcome: RetryOutcome
+    started: AttemptStarted | None = None
+
+
+class ActivityCanceled(WireStruct):
+    """An activity ended as cancelled. `started` is None when nobody had begun it."""
+
+    run_id: str
+    scheduled_event_id: int
+    details: tuple[Payload, ...] = ()
+    started: AttemptStarted | None = None
+
+
+ActivityOutcome: TypeAlias = (
+    ActivityCompleted | ActivityFailed | ActivityTimedOut | ActivityCanceled
+)
+
+InboxBody: TypeAlias = FirstTask | SignalReceived | CancelReceived | TimerDue | ActivityOutcome
+
+
+class InboxEntry(WireStruct):
+    """One numbered entry. `time_ms` is the epoch time by Redis's clock at which it was appended."""
+
+    number: int
+    mark: str
+    time_ms: int
+    body: InboxBody
+
+    @property
+    def type(self) -> str:
+        """The entry's type as written in the stream."""
+        return type(self.body).__name__

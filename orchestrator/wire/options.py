@@ -1,0 +1,53 @@
+"""Retry policies and the words of policies, as they travel."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from orchestrator.wire.base import WireStruct
+
+
+class RetryOptions(WireStruct):
+    """A retry policy in integers; every default is written out by whoever makes one.
+
+    `maximum_attempts` 0 means no bound. `maximum_interval_ms` 0 means 100 initial intervals.
+    """
+
+    initial_interval_ms: int = 1_000
+    backoff_coefficient: float = 2.0
+    maximum_interval_ms: int = 0
+    maximum_attempts: int = 0
+    non_retryable_error_types: tuple[str, ...] = ()
+
+
+class RunStatus(Enum):
+    """How a run stands. Open is `running` only."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    TERMINATED = "terminated"
+    TIMED_OUT = "timed_out"
+    CONTINUED_AS_NEW = "continued_as_new"
+
+
+class TimeoutKind(Enum):
+    """Which clock of an activity or run ran out."""
+
+    START_TO_CLOSE = "start_to_close"
+    SCHEDULE_TO_START = "schedule_to_start"
+    SCHEDULE_TO_CLOSE = "schedule_to_close"
+    HEARTBEAT = "heartbeat"
+
+
+class RetryOutcome(Enum):
+    """Why there is no further attempt."""
+
+    NON_RETRYABLE_FAILURE = "non_retryable_failure"
+    TIMEOUT = "timeout"
+    MAXIMUM_ATTEMPTS_REACHED = "maximum_attempts_reached"
+    RETRY_POLICY_NOT_SET = "retry_policy_not_set"
+    CANCEL_REQUESTED = "cancel_requested"
+
+
