@@ -1,0 +1,1 @@
+"""Deterministic rules: history → state → decision. No I/O, clock, log, thread or random source."""

@@ -1,0 +1,263 @@
+"""What one script writes: the outcomes of pure code, ready to be stored all together or not at all.
+
+Everything here was decided before the store is called. Where the outcome depends on what only the
+store can see, the alternatives stand side by side and the store picks one by a test named in the
+field's description. Durations are relative to the store's clock, points in time are its epoch.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from orchestrator.ids import (
+    ActivityKey,
+    AttemptToken,
+    CommitToken,
+    EventId,
+    Mark,
+    OperationId,
+    ProcessName,
+    RunId,
+    TaskQueue,
+    WorkflowId,
+)
+from orchestrator.wire.events import (
+    HistoryEvent,
+    WorkflowExecutionStarted,
+    WorkflowExecutionTerminated,
+    WorkflowExecutionTimedOut,
+)
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.inbox import ActivityCanceled, ActivityOutcome, InboxBody
+from orchestrator.wire.options import RunStatus
+from orchestrator.wire.payload import Payload
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Frozen and keyword-only; these never travel."""
+
+
+class NewRun(_Record):
+    """A run to be made: its first event, whose time the store sets to now.
+
+    `run_timeout_ms` is the nearest of run and chain time-out, relative to now; `first_task_delay_ms`
+    holds the first workflow task back (start delay, back-off of a retry).
+    """
+
+    run_id: RunId
+    started: WorkflowExecutionStarted
+    run_timeout_ms: int | None = None
+    first_task_delay_ms: int = 0
+
+
+class StartRun(_Record):
+    """Make `run`, or do what the policies say; the store looks up which.
+
+    A run with this run id exists: nothing is written, that run is the answer. A run is open: refuse
+    (both fields below unset), answer with it (`attach`), or close it with `terminate` and start. The
+    newest run is closed: start if `after_completed` (it completed or continued) or `after_failed`
+    (any other end) says so. None was there: start.
+    """
+
+    workflow_id: WorkflowId
+    run: NewRun
+    attach: bool = False
+    terminate: WorkflowExecutionTerminated | None = None
+    after_completed: bool = True
+    after_failed: bool = True
+
+
+class Append(_Record):
+    """Put an entry into the inbox of the newest run.
+
+    Refused when the newest run is closed, is not `run_id` (when given), or was not begun by
+    `first_run_id` (when given). An `operation_id` that was seen is answered without a write.
+    `message` marks signals and updates: a close must have seen them.
+    """
+
+    workflow_id: WorkflowId
+    body: InboxBody
+    operation_id: OperationId | None = None
+    run_id: RunId | None = None
+    first_run_id: RunId | None = None
+    message: bool = False
+
+
+class ActivityToSchedule(_Record):
+    """A record for a scheduled activity, and the row of its nearest deadline (epoch)."""
+
+    event_id: EventId
+    key: ActivityKey
+    scheduled_at_ms: int
+    due_at_ms: int
+    deadline_ms: int | None = None
+    """Schedule-to-close as a point in time: no retry begins after it."""
+
+
+class ActivityToCancel(_Record):
+    """Nobody runs it (scheduled, backing off): the record goes and `entry` enters the inbox. Running:
+    the record is marked and its holder told. Done or gone: nothing."""
+
+    event_id: EventId
+    entry: ActivityCanceled
+
+
+class TimerToArm(_Record):
+    """A row for a timer."""
+
+    event_id: EventId
+    fire_at_ms: int
+
+
+class Close(_Record):
+    """The run ends with the last event of the transition.
+
+    Unless `forced`, the store refuses while there are messages the transition has not consumed, and
+    writes nothing. A successor takes over inbox and head in the same write and is never refused.
+    """
+
+    status: RunStatus
+    forced: bool = False
+    successor: NewRun | None = None
+    keep_inbox: bool = False
+    """Continue-as-new: what is unread stays for the successor. Otherwise it goes with the run."""
+
+
+class Transition(_Record):
+    """One commit of one run.
+
+    The store compares `token`; that the run is open; and, when entries were consumed, that entry
+    `consumed_to` is still there under `consumed_mark`. Then it writes everything, or nothing.
+    `consumed_to` is the number of the last entry looked at, unchanged from the head when none was.
+    """
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    token: CommitToken
+    new_token: CommitToken
+    first_event_id: EventId
+    events: tuple[HistoryEvent, ...] = ()
+    consumed_to: int
+    consumed_mark: Mark | None = None
+    resolved: tuple[EventId, ...] = ()
+    """Activities whose outcome was consumed: their records go."""
+    activities: tuple[ActivityToSchedule, ...] = ()
+    cancels: tuple[ActivityToCancel, ...] = ()
+    timers: tuple[TimerToArm, ...] = ()
+    disarm: tuple[EventId, ...] = ()
+    sticky: str | None = None
+    """Whose own queue gets the next wake-ups."""
+    unfinished: bool = False
+    """More commands of this task follow in a further commit; the row in `wakeups` stays."""
+    close: Close | None = None
+
+
+class TaskFailure(_Record):
+    """A failed workflow task: consumes nothing, and is tried again after `backoff_ms`.
+
+    `events` is empty for a repeated failure of the same kind. `problem` is what a person reads.
+    """
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    token: CommitToken
+    new_token: CommitToken
+    first_event_id: EventId
+    events: tuple[HistoryEvent, ...]
+    backoff_ms: int
+    problem: str
+
+
+class ForcedClose(_Record):
+    """End a run without its token: terminate, run time-out.
+
+    The store takes the next event id itself. `run_id` None means the newest run. With
+    `due_only` (a time-out) the store refuses until the run's own row is due.
+    """
+
+    workflow_id: WorkflowId
+    event: WorkflowExecutionTerminated | WorkflowExecutionTimedOut
+    status: RunStatus
+    run_id: RunId | None = None
+    first_run_id: RunId | None = None
+    successor: NewRun | None = None
+    due_only: bool = False
+
+
+class AttemptName(_Record):
+    """Names one attempt: everything that begins, beats or ends it compares all of it."""
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    event_id: EventId
+    key: ActivityKey
+    attempt: int
+
+
+class BeginAttempt(_Record):
+    """Scheduled → running, before user code is entered.
+
+    `due_in_ms` is the nearest of start-to-close, heartbeat and, for a delivery that is acknowledged
+    early, the first question to its holder; the store takes the earlier of it and the record's
+    schedule-to-close. With `take_over` the attempt named by it is lost and a new one begins: the
+    store compares that token and counts the attempt up.
+    """
+
+    name: AttemptName
+    token: AttemptToken
+    holder: ProcessName
+    due_in_ms: int | None
+    take_over: AttemptToken | None = None
+
+
+class Retry(_Record):
+    """Try again after `delay_ms`, unless a cancel is asked or the deadline would have passed."""
+
+    delay_ms: int
+    failure: Failure
+
+
+class FinishAttempt(_Record):
+    """The end of an attempt, with both outcomes.
+
+    The store takes `retry` if it is set, no cancel is asked and now + delay is before the record's
+    deadline; otherwise `entry` goes into the inbox and the record is `done` until a commit consumes
+    it. `token` None: no attempt had begun. `due_only`: a time-out, refused until its row is due.
+    """
+
+    name: AttemptName
+    token: AttemptToken | None
+    entry: ActivityOutcome
+    retry: Retry | None = None
+    due_only: bool = False
+
+
+class Heartbeat(_Record):
+    """A sign of life, with details for the next attempt; moves the row on by `due_in_ms`."""
+
+    name: AttemptName
+    token: AttemptToken
+    details: tuple[Payload, ...] | None
+    due_in_ms: int | None
+
+
+class Redispatch(_Record):
+    """A due attempt is to be published (again): its record becomes `attempt`, scheduled.
+
+    `token` is the one read (None unless it was running and its holder is lost). The store checks
+    that record and row are still as read.
+    """
+
+    name: AttemptName
+    token: AttemptToken | None
+    attempt: int
+    due_in_ms: int
+    lost: bool = False
+    """Count a loss in a row."""
+
+
+class DispatchedTo(_Record):
+    """Where wake-ups of a run go: its worker's own queue while it has one, else the shared one."""
+
+    task_queue: TaskQueue
+    sticky: str | None = None

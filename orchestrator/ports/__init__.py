@@ -1,0 +1,1 @@
+"""The seams to the outside: Protocols whose docstrings state atomicity, order, delivery and errors."""

@@ -1,0 +1,565 @@
+"""The port to the store of truth (Redis, or memory), split by right.
+
+Every mutating call is one atomic act: all of it or nothing. A call whose answer was lost raises
+`UnavailableError`; repeating it with the same arguments gives the first answer and has no further
+effect. Every answer carries the store's time. Calls of one turn of the event loop may travel together
+but keep no order between them unless awaited. Absent records are never re-created.
+
+Invariant of every act: the inbox of an open run is not empty, or its task is unfinished ⇔ its workflow
+id has a row in `wakeups`. Everything else that must happen has a row in `timers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from orchestrator.core.transition import (
+    Append,
+    AttemptName,
+    BeginAttempt,
+    FinishAttempt,
+    ForcedClose,
+    Heartbeat,
+    Redispatch,
+    StartRun,
+    TaskFailure,
+    Transition,
+)
+from orchestrator.ids import (
+    ActivityKey,
+    AttemptToken,
+    CommitToken,
+    EventId,
+    ProcessName,
+    RunId,
+    ShardId,
+    TaskQueue,
+    WorkflowId,
+)
+from orchestrator.wire.events import HistoryEvent
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.inbox import InboxEntry
+from orchestrator.wire.options import RunStatus
+from orchestrator.wire.payload import Payload
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Frozen and keyword-only."""
+
+
+# What is read -------------------------------------------------------------------------------------
+
+
+class Head(_Answer):
+    """The mutable head of the newest run of a workflow id.
+
+    `inbox_last` is the number of the newest entry, `consumed` of the last one a commit looked at,
+    `message_last` of the newest signal or update.
+    """
+
+    run_id: RunId
+    status: RunStatus
+    token: CommitToken
+    last_event_id: EventId
+    inbox_last: int
+    consumed: int
+    message_last: int
+    task_queue: TaskQueue
+    sticky: str | None = None
+    attempt: int = 0
+    """Workflow task attempts since the last commit; counted before user code is entered."""
+    unfinished: bool = False
+    problem: str | None = None
+    """Why the newest task failed; None once a commit went through."""
+
+
+class RunView(_Answer):
+    """A run as stored: its record, and its closing event when it is closed."""
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    first_run_id: RunId
+    workflow_type: str
+    task_queue: TaskQueue
+    status: RunStatus
+    started_at_ms: int
+    closed_at_ms: int | None
+    history_length: int
+    newest_run_id: RunId
+    """The newest run of the workflow id; another one than `run_id` when this run has successors."""
+    closing: HistoryEvent | None = None
+    problem: str | None = None
+
+
+class AttemptState(Enum):
+    """Where an activity's current attempt stands."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    BACKING_OFF = "backing_off"
+    DONE = "done"
+
+
+class AttemptRecord(_Answer):
+    """The life of one activity, outside of history."""
+
+    event_id: EventId
+    key: ActivityKey
+    attempt: int
+    state: AttemptState
+    token: AttemptToken | None
+    holder: ProcessName | None
+    cancel_requested: bool
+    scheduled_at_ms: int
+    attempt_scheduled_at_ms: int
+    started_at_ms: int | None
+    heartbeat_at_ms: int | None
+    deadline_ms: int | None
+    dispatches: int
+    """How often the current attempt was published after the first time."""
+    losses: int
+    """Holders lost in a row."""
+    details: tuple[Payload, ...] = ()
+    last_failure: Failure | None = None
+
+
+# Answers ------------------------------------------------------------------------------------------
+
+
+class Wake(_Answer):
+    """A wake-up to publish: `entry` rides along when it may be used inline."""
+
+    task_queue: TaskQueue
+    sticky: str | None = None
+    entry: InboxEntry | None = None
+
+
+class Started(_Answer):
+    """The run was made now, or the same request made it before (`new` false)."""
+
+    run_id: RunId
+    new: bool
+    now_ms: int
+    wake: Wake | None = None
+    """None while the first task is held back, and when a repeat finds it taken care of."""
+
+
+class Attached(_Answer):
+    """An open run was there and the start was told to use it."""
+
+    run_id: RunId
+    now_ms: int
+
+
+class StartRefused(_Answer):
+    """The policies refuse: this run has the workflow id."""
+
+    run_id: RunId
+    workflow_type: str
+    status: RunStatus
+    now_ms: int
+
+
+class Appended(_Answer):
+    """The entry is in the inbox. `wake` is None when somebody was called before."""
+
+    run_id: RunId
+    number: int
+    now_ms: int
+    wake: Wake | None = None
+
+
+class Duplicate(_Answer):
+    """The operation was done before."""
+
+    now_ms: int
+
+
+class NotOpen(_Answer):
+    """There is no such open run. `status` None: no such run at all."""
+
+    run_id: RunId | None
+    status: RunStatus | None
+    now_ms: int
+
+
+class Full(_Answer):
+    """Too many unread entries; come again."""
+
+    unread: int
+    now_ms: int
+
+
+class Synced(_Answer):
+    """Head and unread entries (one page, in order), read together.
+
+    When there was something unread, the row in `wakeups` was moved on by the task time-out and, if
+    asked for, the attempt counted.
+    """
+
+    head: Head
+    unread: tuple[InboxEntry, ...]
+    now_ms: int
+
+
+class Committed(_Answer):
+    """Written. `unread` is the next page; when it is empty and nothing is unfinished, inbox and row
+    are gone. `woken` is a successor's wake-up. `cancelled` were asked to stop at their holders."""
+
+    now_ms: int
+    unread: tuple[InboxEntry, ...] = ()
+    woken: Wake | None = None
+
+
+class Stale(_Answer):
+    """Somebody else moved the run, it is closed, or what was consumed is not there. Nothing written."""
+
+    now_ms: int
+
+
+class Refused(_Answer):
+    """A close that had not seen every message. Nothing written."""
+
+    now_ms: int
+    unseen: int
+
+
+class Closed(_Answer):
+    """The run was closed by force, or was closed before by this very event."""
+
+    run_id: RunId
+    now_ms: int
+    woken: Wake | None = None
+
+
+class Begun(_Answer):
+    """The attempt is this process's. `details` and `last_failure` come from attempts before."""
+
+    attempt: int
+    now_ms: int
+    scheduled_at_ms: int
+    attempt_scheduled_at_ms: int
+    details: tuple[Payload, ...] = ()
+    last_failure: Failure | None = None
+
+
+class AlreadyRunning(_Answer):
+    """Somebody (perhaps this process) has begun it."""
+
+    token: AttemptToken
+    holder: ProcessName
+    losses: int
+    now_ms: int
+
+
+class AlreadyDone(_Answer):
+    """It has ended; its outcome waits in the inbox, and this wake-up may be missing."""
+
+    wake: Wake
+    now_ms: int
+
+
+class Gone(_Answer):
+    """No such attempt (any more): the run is closed, the activity resolved, or the task is not of
+    this time-line."""
+
+    now_ms: int
+
+
+class Finished(_Answer):
+    """The outcome stands in the inbox; `wake` is None when somebody was called before."""
+
+    now_ms: int
+    wake: Wake | None = None
+
+
+class RetryAt(_Answer):
+    """The attempt will be tried again."""
+
+    attempt: int
+    at_ms: int
+    now_ms: int
+
+
+class Beaten(_Answer):
+    """The heartbeat was taken; `cancel_requested` asks the activity to stop."""
+
+    cancel_requested: bool
+    now_ms: int
+
+
+class Redispatched(_Answer):
+    """The record is scheduled as asked; publish its task."""
+
+    now_ms: int
+    record: AttemptRecord
+
+
+class DueKind(Enum):
+    """What is due in `timers`."""
+
+    TIMER = "timer"
+    ACTIVITY = "activity"
+    RUN_TIMEOUT = "run_timeout"
+    AFTER_CLOSE = "after_close"
+    RETENTION = "retention"
+
+
+class DueRow(_Answer):
+    """One row of `timers`; `event_id` is 0 for kinds that concern the whole run."""
+
+    kind: DueKind
+    workflow_id: WorkflowId
+    run_id: RunId
+    event_id: EventId
+    due_at_ms: int
+
+
+class DueWakeup(_Answer):
+    """One row of `wakeups`."""
+
+    workflow_id: WorkflowId
+    due_at_ms: int
+
+
+class Due(_Answer):
+    """What a shard has due, in order of time, and when the next row after those is."""
+
+    timers: tuple[DueRow, ...]
+    wakeups: tuple[DueWakeup, ...]
+    next_due_ms: int | None
+    now_ms: int
+
+
+class Repeat(_Answer):
+    """The row was due and has been moved on. `first`: it was held back until now and has never been
+    published. `waiting_ms`: since when it waits."""
+
+    task_queue: TaskQueue
+    first: bool
+    waiting_ms: int
+    now_ms: int
+
+
+StartAnswer: TypeAlias = Started | Attached | StartRefused
+AppendAnswer: TypeAlias = Appended | Duplicate | NotOpen | Full
+CommitAnswer: TypeAlias = Committed | Stale | Refused
+BeginAnswer: TypeAlias = Begun | AlreadyRunning | AlreadyDone | Gone
+FinishAnswer: TypeAlias = Finished | RetryAt | Gone
+
+
+# The port, by right -------------------------------------------------------------------------------
+
+
+class RunStore(Protocol):
+    """Starts, reads, commits and ends runs."""
+
+    async def start(self, start: StartRun) -> StartAnswer:
+        """Make a run by the table in `start`. A new run has event 1, an inbox entry `FirstTask`, a row
+        in `wakeups` (called, or held back) and, with a time-out, one in `timers`."""
+        ...
+
+    async def append(self, append: Append) -> AppendAnswer:
+        """Add an inbox entry. Wakes only if there was no row in `wakeups`, or one held back by a start
+        delay."""
+        ...
+
+    async def sync(
+        self, workflow_id: WorkflowId, *, task_timeout_ms: int, count_attempt: bool
+    ) -> Synced | None:
+        """Read head and inbox before a workflow task; None when there is no such workflow id."""
+        ...
+
+    async def extend(self, workflow_id: WorkflowId, *, task_timeout_ms: int) -> None:
+        """Move the row of a task that is still being worked on; no effect when there is none."""
+        ...
+
+    async def hand_back(self, workflow_id: WorkflowId, *, delay_ms: int) -> None:
+        """Offer a run again after `delay_ms`, to any worker, not counted as an attempt."""
+        ...
+
+    async def commit(self, transition: Transition) -> CommitAnswer:
+        """Write one transition. A close deletes inbox, row and attempts and arms `after_close`."""
+        ...
+
+    async def fail_task(self, failure: TaskFailure) -> Committed | Stale:
+        """Record a failed task; its row is scored to the back-off and the inbox stays."""
+        ...
+
+    async def force_close(self, close: ForcedClose) -> Closed | NotOpen:
+        """End a run whose code is not asked."""
+        ...
+
+    async def run(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> RunView | None:
+        """A run (None: the newest) as stored; None when there is none or retention took it."""
+        ...
+
+    def history(
+        self, workflow_id: WorkflowId, run_id: RunId, *, after: int = 0
+    ) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """Events after number `after`, in order, in pages.
+
+        Raises:
+            MalformedMessageError: an event this release cannot read.
+        """
+        ...
+
+    async def event(
+        self, workflow_id: WorkflowId, run_id: RunId, event_id: int
+    ) -> HistoryEvent | None:
+        """One event of a history."""
+        ...
+
+
+class ActivityStore(Protocol):
+    """The life of attempts."""
+
+    async def begin(self, begin: BeginAttempt) -> BeginAnswer:
+        """Scheduled → running; one attempt begins once. The same token again gives the same answer."""
+        ...
+
+    async def heartbeat(self, beat: Heartbeat) -> Beaten | Gone:
+        """Keep an attempt alive."""
+        ...
+
+    async def finish(self, finish: FinishAttempt) -> FinishAnswer:
+        """End an attempt. A finish whose attempt is still scheduled under its key and number is taken
+        (its begin was lost); the same again gives the same answer."""
+        ...
+
+    async def redispatch(self, redispatch: Redispatch) -> Redispatched | Gone:
+        """Make a due attempt ready to be published."""
+        ...
+
+    async def postpone(self, name: AttemptName, *, due_in_ms: int) -> None:
+        """Move an attempt's row; no effect when the attempt is another one by now."""
+        ...
+
+    async def record(
+        self, workflow_id: WorkflowId, run_id: RunId, event_id: EventId
+    ) -> AttemptRecord | None:
+        """One activity's record."""
+        ...
+
+    async def records(self, workflow_id: WorkflowId, run_id: RunId) -> Sequence[AttemptRecord]:
+        """All records of a run, by event id."""
+        ...
+
+
+class DutyStore(Protocol):
+    """What the engine's duties look for and move."""
+
+    async def due(self, shards: Sequence[ShardId], *, limit: int) -> Sequence[Due]:
+        """Due rows of each shard, in one round trip, in the order of `shards`."""
+        ...
+
+    async def repeat_wakeup(self, workflow_id: WorkflowId) -> Repeat | None:
+        """Take up a due row of `wakeups`: score it to its next repeat, clear the sticky owner."""
+        ...
+
+    async def wake_now(self, shards: Sequence[ShardId], task_queues: Sequence[TaskQueue]) -> int:
+        """Score all called rows of these queues to now; the number of rows moved."""
+        ...
+
+    async def fire_timer(self, row: DueRow) -> Appended | NotOpen | None:
+        """A due timer becomes an inbox entry; None when its row is gone or not due."""
+        ...
+
+    async def after_close_done(self, row: DueRow, *, retention_ms: int) -> None:
+        """Drop what a closed run still has in `timers`, move it from open to closed in the index, arm
+        its retention, remove the row."""
+        ...
+
+    async def delete_run(self, row: DueRow) -> bool:
+        """Remove a closed run and all its keys; head, inbox and seen ids only if it is the newest."""
+        ...
+
+    async def join(self, process: ProcessName) -> Sequence[ProcessName]:
+        """Renew this process's membership among those that share the shards; all members, sorted."""
+        ...
+
+    async def leave(self, process: ProcessName) -> None:
+        """End this process's membership."""
+        ...
+
+
+class PresenceStore(Protocol):
+    """Signs of life, and news pushed to processes and waiting clients. Notices may be lost."""
+
+    async def announce(self, process: ProcessName) -> None:
+        """Renew this process's sign of life."""
+        ...
+
+    async def withdraw(self, process: ProcessName) -> None:
+        """This process goes; nobody needs to wait for its sign of life to run out."""
+        ...
+
+    async def is_alive(self, process: ProcessName) -> bool:
+        """Whether a process listens and has renewed its sign of life.
+
+        Raises:
+            UnavailableError: there is no answer; ask again.
+        """
+        ...
+
+    async def listen(self, process: ProcessName, on_cancel: Callable[[AttemptName], None]) -> None:
+        """Listen for this process; `on_cancel` is called when an attempt it runs shall stop."""
+        ...
+
+    async def watch(self, workflow_id: WorkflowId, on_notice: Callable[[], None]) -> Watch:
+        """Call `on_notice` when a run of the workflow id closes, until the watch is closed."""
+        ...
+
+
+class Watch(Protocol):
+    """A subscription."""
+
+    async def close(self) -> None:
+        """End it."""
+        ...
+
+
+class IndexRow(_Answer):
+    """A run in a listing."""
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    workflow_type: str
+    task_queue: TaskQueue
+    status: RunStatus
+    started_at_ms: int
+    closed_at_ms: int | None
+
+
+class VisibilityStore(Protocol):
+    """Listings."""
+
+    def list_runs(self, *, status: RunStatus | None = None) -> AsyncIterator[Sequence[IndexRow]]:
+        """All runs, or those of one status, in pages, newest start first within each shard."""
+        ...
+
+
+class Store(RunStore, ActivityStore, DutyStore, PresenceStore, VisibilityStore, Protocol):
+    """Everything. `shards` is the number the namespace was made with."""
+
+    @property
+    def shards(self) -> int:
+        """The number of shards."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, check the server, and compare the namespace's settings.
+
+        Raises:
+            UnavailableError: no answer within 5 s.
+            MisconfiguredError: the server evicts, is too old, or the namespace's settings differ.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect; calls under way fail."""
+        ...
