@@ -16,9 +16,7 @@ def shard_of(namespace: Namespace, workflow_id: WorkflowId, *, shards: int) -> S
 def owners(shards: int, members: tuple[str, ...], member: str) -> tuple[ShardId, ...]:
     """The shards of `member` when `members` share them: for each shard the member with the highest
     hash. A member that comes or goes moves only its own share."""
-    return tuple(
-        ShardId(shard) for shard in range(shards) if _highest(shard, members) == member
-    )
+    return tuple(ShardId(shard) for shard in range(shards) if _highest(shard, members) == member)
 
 
 def _highest(shard: int, members: tuple[str, ...]) -> str:

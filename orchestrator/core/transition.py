@@ -37,7 +37,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     """Frozen and keyword-only; these never travel."""
 
 
-class NewRun(_Record):
+class NewRun(_Record, frozen=True, kw_only=True):
     """A run to be made: its first event, whose time the store sets to now.
 
     `run_timeout_ms` is the nearest of run and chain time-out, relative to now; `first_task_delay_ms`
@@ -50,7 +50,7 @@ class NewRun(_Record):
     first_task_delay_ms: int = 0
 
 
-class StartRun(_Record):
+class StartRun(_Record, frozen=True, kw_only=True):
     """Make `run`, or do what the policies say; the store looks up which.
 
     A run with this run id exists: nothing is written, that run is the answer. A run is open: refuse
@@ -67,7 +67,7 @@ class StartRun(_Record):
     after_failed: bool = True
 
 
-class Append(_Record):
+class Append(_Record, frozen=True, kw_only=True):
     """Put an entry into the inbox of the newest run.
 
     Refused when the newest run is closed, is not `run_id` (when given), or was not begun by
@@ -83,7 +83,7 @@ class Append(_Record):
     message: bool = False
 
 
-class ActivityToSchedule(_Record):
+class ActivityToSchedule(_Record, frozen=True, kw_only=True):
     """A record for a scheduled activity, and the row of its nearest deadline (epoch)."""
 
     event_id: EventId
@@ -94,7 +94,7 @@ class ActivityToSchedule(_Record):
     """Schedule-to-close as a point in time: no retry begins after it."""
 
 
-class ActivityToCancel(_Record):
+class ActivityToCancel(_Record, frozen=True, kw_only=True):
     """Nobody runs it (scheduled, backing off): the record goes and `entry` enters the inbox. Running:
     the record is marked and its holder told. Done or gone: nothing."""
 
@@ -102,14 +102,14 @@ class ActivityToCancel(_Record):
     entry: ActivityCanceled
 
 
-class TimerToArm(_Record):
+class TimerToArm(_Record, frozen=True, kw_only=True):
     """A row for a timer."""
 
     event_id: EventId
     fire_at_ms: int
 
 
-class Close(_Record):
+class Close(_Record, frozen=True, kw_only=True):
     """The run ends with the last event of the transition.
 
     Unless `forced`, the store refuses while there are messages the transition has not consumed, and
@@ -123,7 +123,7 @@ class Close(_Record):
     """Continue-as-new: what is unread stays for the successor. Otherwise it goes with the run."""
 
 
-class Transition(_Record):
+class Transition(_Record, frozen=True, kw_only=True):
     """One commit of one run.
 
     The store compares `token`; that the run is open; and, when entries were consumed, that entry
@@ -152,7 +152,7 @@ class Transition(_Record):
     close: Close | None = None
 
 
-class TaskFailure(_Record):
+class TaskFailure(_Record, frozen=True, kw_only=True):
     """A failed workflow task: consumes nothing, and is tried again after `backoff_ms`.
 
     `events` is empty for a repeated failure of the same kind. `problem` is what a person reads.
@@ -168,7 +168,7 @@ class TaskFailure(_Record):
     problem: str
 
 
-class ForcedClose(_Record):
+class ForcedClose(_Record, frozen=True, kw_only=True):
     """End a run without its token: terminate, run time-out.
 
     The store takes the next event id itself. `run_id` None means the newest run. With
@@ -184,7 +184,7 @@ class ForcedClose(_Record):
     due_only: bool = False
 
 
-class AttemptName(_Record):
+class AttemptName(_Record, frozen=True, kw_only=True):
     """Names one attempt: everything that begins, beats or ends it compares all of it."""
 
     workflow_id: WorkflowId
@@ -194,7 +194,7 @@ class AttemptName(_Record):
     attempt: int
 
 
-class BeginAttempt(_Record):
+class BeginAttempt(_Record, frozen=True, kw_only=True):
     """Scheduled → running, before user code is entered.
 
     `due_in_ms` is the nearest of start-to-close, heartbeat and, for a delivery that is acknowledged
@@ -210,14 +210,14 @@ class BeginAttempt(_Record):
     take_over: AttemptToken | None = None
 
 
-class Retry(_Record):
+class Retry(_Record, frozen=True, kw_only=True):
     """Try again after `delay_ms`, unless a cancel is asked or the deadline would have passed."""
 
     delay_ms: int
     failure: Failure
 
 
-class FinishAttempt(_Record):
+class FinishAttempt(_Record, frozen=True, kw_only=True):
     """The end of an attempt, with both outcomes.
 
     The store takes `retry` if it is set, no cancel is asked and now + delay is before the record's
@@ -232,7 +232,7 @@ class FinishAttempt(_Record):
     due_only: bool = False
 
 
-class Heartbeat(_Record):
+class Heartbeat(_Record, frozen=True, kw_only=True):
     """A sign of life, with details for the next attempt; moves the row on by `due_in_ms`."""
 
     name: AttemptName
@@ -241,7 +241,7 @@ class Heartbeat(_Record):
     due_in_ms: int | None
 
 
-class Redispatch(_Record):
+class Redispatch(_Record, frozen=True, kw_only=True):
     """A due attempt is to be published (again): its record becomes `attempt`, scheduled.
 
     `token` is the one read (None unless it was running and its holder is lost). The store checks
@@ -256,7 +256,7 @@ class Redispatch(_Record):
     """Count a loss in a row."""
 
 
-class DispatchedTo(_Record):
+class DispatchedTo(_Record, frozen=True, kw_only=True):
     """Where wake-ups of a run go: its worker's own queue while it has one, else the shared one."""
 
     task_queue: TaskQueue

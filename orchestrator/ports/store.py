@@ -54,7 +54,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
 # What is read -------------------------------------------------------------------------------------
 
 
-class Head(_Answer):
+class Head(_Answer, frozen=True, kw_only=True):
     """The mutable head of the newest run of a workflow id.
 
     `inbox_last` is the number of the newest entry, `consumed` of the last one a commit looked at,
@@ -77,7 +77,7 @@ class Head(_Answer):
     """Why the newest task failed; None once a commit went through."""
 
 
-class RunView(_Answer):
+class RunView(_Answer, frozen=True, kw_only=True):
     """A run as stored: its record, and its closing event when it is closed."""
 
     workflow_id: WorkflowId
@@ -104,7 +104,7 @@ class AttemptState(Enum):
     DONE = "done"
 
 
-class AttemptRecord(_Answer):
+class AttemptRecord(_Answer, frozen=True, kw_only=True):
     """The life of one activity, outside of history."""
 
     event_id: EventId
@@ -130,7 +130,7 @@ class AttemptRecord(_Answer):
 # Answers ------------------------------------------------------------------------------------------
 
 
-class Wake(_Answer):
+class Wake(_Answer, frozen=True, kw_only=True):
     """A wake-up to publish: `entry` rides along when it may be used inline."""
 
     task_queue: TaskQueue
@@ -138,7 +138,7 @@ class Wake(_Answer):
     entry: InboxEntry | None = None
 
 
-class Started(_Answer):
+class Started(_Answer, frozen=True, kw_only=True):
     """The run was made now, or the same request made it before (`new` false)."""
 
     run_id: RunId
@@ -148,14 +148,14 @@ class Started(_Answer):
     """None while the first task is held back, and when a repeat finds it taken care of."""
 
 
-class Attached(_Answer):
+class Attached(_Answer, frozen=True, kw_only=True):
     """An open run was there and the start was told to use it."""
 
     run_id: RunId
     now_ms: int
 
 
-class StartRefused(_Answer):
+class StartRefused(_Answer, frozen=True, kw_only=True):
     """The policies refuse: this run has the workflow id."""
 
     run_id: RunId
@@ -164,7 +164,7 @@ class StartRefused(_Answer):
     now_ms: int
 
 
-class Appended(_Answer):
+class Appended(_Answer, frozen=True, kw_only=True):
     """The entry is in the inbox. `wake` is None when somebody was called before."""
 
     run_id: RunId
@@ -173,13 +173,13 @@ class Appended(_Answer):
     wake: Wake | None = None
 
 
-class Duplicate(_Answer):
+class Duplicate(_Answer, frozen=True, kw_only=True):
     """The operation was done before."""
 
     now_ms: int
 
 
-class NotOpen(_Answer):
+class NotOpen(_Answer, frozen=True, kw_only=True):
     """There is no such open run. `status` None: no such run at all."""
 
     run_id: RunId | None
@@ -187,14 +187,14 @@ class NotOpen(_Answer):
     now_ms: int
 
 
-class Full(_Answer):
+class Full(_Answer, frozen=True, kw_only=True):
     """Too many unread entries; come again."""
 
     unread: int
     now_ms: int
 
 
-class Synced(_Answer):
+class Synced(_Answer, frozen=True, kw_only=True):
     """Head and unread entries (one page, in order), read together.
 
     When there was something unread, the row in `wakeups` was moved on by the task time-out and, if
@@ -206,7 +206,7 @@ class Synced(_Answer):
     now_ms: int
 
 
-class Committed(_Answer):
+class Committed(_Answer, frozen=True, kw_only=True):
     """Written. `unread` is the next page; when it is empty and nothing is unfinished, inbox and row
     are gone. `woken` is a successor's wake-up. `cancelled` were asked to stop at their holders."""
 
@@ -215,20 +215,20 @@ class Committed(_Answer):
     woken: Wake | None = None
 
 
-class Stale(_Answer):
+class Stale(_Answer, frozen=True, kw_only=True):
     """Somebody else moved the run, it is closed, or what was consumed is not there. Nothing written."""
 
     now_ms: int
 
 
-class Refused(_Answer):
+class Refused(_Answer, frozen=True, kw_only=True):
     """A close that had not seen every message. Nothing written."""
 
     now_ms: int
     unseen: int
 
 
-class Closed(_Answer):
+class Closed(_Answer, frozen=True, kw_only=True):
     """The run was closed by force, or was closed before by this very event."""
 
     run_id: RunId
@@ -236,7 +236,7 @@ class Closed(_Answer):
     woken: Wake | None = None
 
 
-class Begun(_Answer):
+class Begun(_Answer, frozen=True, kw_only=True):
     """The attempt is this process's. `details` and `last_failure` come from attempts before."""
 
     attempt: int
@@ -247,7 +247,7 @@ class Begun(_Answer):
     last_failure: Failure | None = None
 
 
-class AlreadyRunning(_Answer):
+class AlreadyRunning(_Answer, frozen=True, kw_only=True):
     """Somebody (perhaps this process) has begun it."""
 
     token: AttemptToken
@@ -256,28 +256,28 @@ class AlreadyRunning(_Answer):
     now_ms: int
 
 
-class AlreadyDone(_Answer):
+class AlreadyDone(_Answer, frozen=True, kw_only=True):
     """It has ended; its outcome waits in the inbox, and this wake-up may be missing."""
 
     wake: Wake
     now_ms: int
 
 
-class Gone(_Answer):
+class Gone(_Answer, frozen=True, kw_only=True):
     """No such attempt (any more): the run is closed, the activity resolved, or the task is not of
     this time-line."""
 
     now_ms: int
 
 
-class Finished(_Answer):
+class Finished(_Answer, frozen=True, kw_only=True):
     """The outcome stands in the inbox; `wake` is None when somebody was called before."""
 
     now_ms: int
     wake: Wake | None = None
 
 
-class RetryAt(_Answer):
+class RetryAt(_Answer, frozen=True, kw_only=True):
     """The attempt will be tried again."""
 
     attempt: int
@@ -285,14 +285,14 @@ class RetryAt(_Answer):
     now_ms: int
 
 
-class Beaten(_Answer):
+class Beaten(_Answer, frozen=True, kw_only=True):
     """The heartbeat was taken; `cancel_requested` asks the activity to stop."""
 
     cancel_requested: bool
     now_ms: int
 
 
-class Redispatched(_Answer):
+class Redispatched(_Answer, frozen=True, kw_only=True):
     """The record is scheduled as asked; publish its task."""
 
     now_ms: int
@@ -309,7 +309,7 @@ class DueKind(Enum):
     RETENTION = "retention"
 
 
-class DueRow(_Answer):
+class DueRow(_Answer, frozen=True, kw_only=True):
     """One row of `timers`; `event_id` is 0 for kinds that concern the whole run."""
 
     kind: DueKind
@@ -319,14 +319,14 @@ class DueRow(_Answer):
     due_at_ms: int
 
 
-class DueWakeup(_Answer):
+class DueWakeup(_Answer, frozen=True, kw_only=True):
     """One row of `wakeups`."""
 
     workflow_id: WorkflowId
     due_at_ms: int
 
 
-class Due(_Answer):
+class Due(_Answer, frozen=True, kw_only=True):
     """What a shard has due, in order of time, and when the next row after those is."""
 
     timers: tuple[DueRow, ...]
@@ -335,7 +335,7 @@ class Due(_Answer):
     now_ms: int
 
 
-class Repeat(_Answer):
+class Repeat(_Answer, frozen=True, kw_only=True):
     """The row was due and has been moved on. `first`: it was held back until now and has never been
     published. `waiting_ms`: since when it waits."""
 
@@ -523,7 +523,7 @@ class Watch(Protocol):
         ...
 
 
-class IndexRow(_Answer):
+class IndexRow(_Answer, frozen=True, kw_only=True):
     """A run in a listing."""
 
     workflow_id: WorkflowId

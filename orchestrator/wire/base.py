@@ -11,4 +11,5 @@ import msgspec
 
 
 class WireStruct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Frozen, keyword-only, and silent about fields that hold their default."""
+    """Frozen, and silent about fields that hold their default. msgspec does not inherit `kw_only`, so
+    each Struct says it again."""

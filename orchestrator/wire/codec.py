@@ -86,7 +86,8 @@ def check_depth(body: bytes | memoryview) -> None:
 
 
 workflow_task_decoder: Decoder[WorkflowTask | QueryTask] = Decoder(
-    "a workflow task or a query task", WorkflowTask | QueryTask  # type: ignore[arg-type]  # a union is a type at run time
+    "a workflow task or a query task",
+    WorkflowTask | QueryTask,  # type: ignore[arg-type]  # a union is a type at run time
 )
 activity_task_decoder: Decoder[ActivityTask] = Decoder("an activity task", ActivityTask)
 request_decoder: Decoder[Request] = Decoder("a request", Request)

@@ -11,7 +11,7 @@ from orchestrator.wire.options import RetryOptions
 from orchestrator.wire.payload import Header, Payload
 
 
-class ScheduleActivityTask(WireStruct):
+class ScheduleActivityTask(WireStruct, frozen=True, kw_only=True):
     """Run an activity. At least one of the two close time-outs is set."""
 
     activity_id: str
@@ -26,13 +26,13 @@ class ScheduleActivityTask(WireStruct):
     retry_policy: RetryOptions = RetryOptions()
 
 
-class RequestCancelActivityTask(WireStruct):
+class RequestCancelActivityTask(WireStruct, frozen=True, kw_only=True):
     """Cancel an activity that was scheduled by an earlier or this very task."""
 
     activity_id: str
 
 
-class StartTimer(WireStruct):
+class StartTimer(WireStruct, frozen=True, kw_only=True):
     """Fire after a time."""
 
     timer_id: str
@@ -40,31 +40,31 @@ class StartTimer(WireStruct):
     summary: str = ""
 
 
-class CancelTimer(WireStruct):
+class CancelTimer(WireStruct, frozen=True, kw_only=True):
     """Forget a timer."""
 
     timer_id: str
 
 
-class CompleteWorkflowExecution(WireStruct):
+class CompleteWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """The code returned."""
 
     result: Payload | None = None
 
 
-class FailWorkflowExecution(WireStruct):
+class FailWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """The code raised a failure."""
 
     failure: Failure
 
 
-class CancelWorkflowExecution(WireStruct):
+class CancelWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """The code ended with a cancellation."""
 
     details: tuple[Payload, ...] = ()
 
 
-class ContinueAsNewWorkflowExecution(WireStruct):
+class ContinueAsNewWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """End this run and start the next; what is None is inherited."""
 
     workflow_type: str | None = None

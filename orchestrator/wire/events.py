@@ -17,7 +17,7 @@ from orchestrator.wire.options import RetryOptions, RetryOutcome
 from orchestrator.wire.payload import Header, Payload
 
 
-class WorkflowExecutionStarted(WireStruct):
+class WorkflowExecutionStarted(WireStruct, frozen=True, kw_only=True):
     """The run exists. Always event 1. `execution_deadline_ms` bounds the whole chain of runs."""
 
     workflow_type: str
@@ -37,7 +37,7 @@ class WorkflowExecutionStarted(WireStruct):
     memo: dict[str, Payload] = {}
 
 
-class WorkflowExecutionCompleted(WireStruct):
+class WorkflowExecutionCompleted(WireStruct, frozen=True, kw_only=True):
     """The code returned. `unseen_messages` counts signals that a forced close did not wait for."""
 
     result: Payload | None = None
@@ -45,7 +45,7 @@ class WorkflowExecutionCompleted(WireStruct):
     unseen_messages: int = 0
 
 
-class WorkflowExecutionFailed(WireStruct):
+class WorkflowExecutionFailed(WireStruct, frozen=True, kw_only=True):
     """The code raised a failure."""
 
     failure: Failure
@@ -54,7 +54,7 @@ class WorkflowExecutionFailed(WireStruct):
     unseen_messages: int = 0
 
 
-class WorkflowExecutionCanceled(WireStruct):
+class WorkflowExecutionCanceled(WireStruct, frozen=True, kw_only=True):
     """The code ended with a cancellation after it had been asked to."""
 
     details: tuple[Payload, ...] = ()
@@ -62,14 +62,14 @@ class WorkflowExecutionCanceled(WireStruct):
     unseen_messages: int = 0
 
 
-class WorkflowExecutionTimedOut(WireStruct):
+class WorkflowExecutionTimedOut(WireStruct, frozen=True, kw_only=True):
     """The run's or the chain's time was over; no workflow code ran."""
 
     retry_outcome: RetryOutcome | None = None
     unseen_messages: int = 0
 
 
-class WorkflowExecutionTerminated(WireStruct):
+class WorkflowExecutionTerminated(WireStruct, frozen=True, kw_only=True):
     """Ended from outside; no workflow code ran."""
 
     reason: str = ""
@@ -77,7 +77,7 @@ class WorkflowExecutionTerminated(WireStruct):
     identity: str = ""
 
 
-class WorkflowExecutionContinuedAsNew(WireStruct):
+class WorkflowExecutionContinuedAsNew(WireStruct, frozen=True, kw_only=True):
     """The run ended and its successor was started in the same instant."""
 
     new_run_id: str
@@ -87,7 +87,7 @@ class WorkflowExecutionContinuedAsNew(WireStruct):
     task_completed_event_id: int = 0
 
 
-class WorkflowExecutionSignaled(WireStruct):
+class WorkflowExecutionSignaled(WireStruct, frozen=True, kw_only=True):
     """A signal arrived."""
 
     signal_name: str
@@ -97,7 +97,7 @@ class WorkflowExecutionSignaled(WireStruct):
     operation_id: str = ""
 
 
-class WorkflowExecutionCancelRequested(WireStruct):
+class WorkflowExecutionCancelRequested(WireStruct, frozen=True, kw_only=True):
     """Somebody asked for cancellation."""
 
     reason: str = ""
@@ -105,14 +105,14 @@ class WorkflowExecutionCancelRequested(WireStruct):
     operation_id: str = ""
 
 
-class WorkflowTaskScheduled(WireStruct):
+class WorkflowTaskScheduled(WireStruct, frozen=True, kw_only=True):
     """There was news for the workflow code."""
 
     task_queue: str
     attempt: int = 1
 
 
-class WorkflowTaskStarted(WireStruct):
+class WorkflowTaskStarted(WireStruct, frozen=True, kw_only=True):
     """A worker looked at it. This event's time is the time that workflow code saw."""
 
     scheduled_event_id: int
@@ -121,7 +121,7 @@ class WorkflowTaskStarted(WireStruct):
     continue_as_new_suggested: bool = False
 
 
-class WorkflowTaskCompleted(WireStruct):
+class WorkflowTaskCompleted(WireStruct, frozen=True, kw_only=True):
     """The code ran until it had nothing left to do; what it wished for follows.
 
     `loop_version` and `python` (`3.11`) say by which rules it ran, `command_count` how many command
@@ -151,7 +151,7 @@ class WorkflowTaskFailureCause(Enum):
     """The worker died while the code ran, several times."""
 
 
-class WorkflowTaskFailed(WireStruct):
+class WorkflowTaskFailed(WireStruct, frozen=True, kw_only=True):
     """The code could not proceed. Only the first of a row of like failures is recorded."""
 
     scheduled_event_id: int
@@ -161,7 +161,7 @@ class WorkflowTaskFailed(WireStruct):
     identity: str = ""
 
 
-class ActivityTaskScheduled(WireStruct):
+class ActivityTaskScheduled(WireStruct, frozen=True, kw_only=True):
     """The code asked for an activity. Every task message can be made again from this."""
 
     activity_id: str
@@ -177,7 +177,7 @@ class ActivityTaskScheduled(WireStruct):
     task_completed_event_id: int = 0
 
 
-class ActivityTaskStarted(WireStruct):
+class ActivityTaskStarted(WireStruct, frozen=True, kw_only=True):
     """The attempt that decided began. Written together with its end; earlier attempts are not."""
 
     scheduled_event_id: int
@@ -186,7 +186,7 @@ class ActivityTaskStarted(WireStruct):
     last_failure: Failure | None = None
 
 
-class ActivityTaskCompleted(WireStruct):
+class ActivityTaskCompleted(WireStruct, frozen=True, kw_only=True):
     """An activity returned."""
 
     scheduled_event_id: int
@@ -195,7 +195,7 @@ class ActivityTaskCompleted(WireStruct):
     identity: str = ""
 
 
-class ActivityTaskFailed(WireStruct):
+class ActivityTaskFailed(WireStruct, frozen=True, kw_only=True):
     """The last attempt of an activity failed."""
 
     scheduled_event_id: int
@@ -205,7 +205,7 @@ class ActivityTaskFailed(WireStruct):
     identity: str = ""
 
 
-class ActivityTaskTimedOut(WireStruct):
+class ActivityTaskTimedOut(WireStruct, frozen=True, kw_only=True):
     """An activity's time was over for good. `failure` holds the time-out, its cause the last error."""
 
     scheduled_event_id: int
@@ -214,14 +214,14 @@ class ActivityTaskTimedOut(WireStruct):
     retry_outcome: RetryOutcome
 
 
-class ActivityTaskCancelRequested(WireStruct):
+class ActivityTaskCancelRequested(WireStruct, frozen=True, kw_only=True):
     """The code asked for an activity to be cancelled."""
 
     scheduled_event_id: int
     task_completed_event_id: int = 0
 
 
-class ActivityTaskCanceled(WireStruct):
+class ActivityTaskCanceled(WireStruct, frozen=True, kw_only=True):
     """An activity ended as cancelled, or nobody had begun it."""
 
     scheduled_event_id: int
@@ -230,7 +230,7 @@ class ActivityTaskCanceled(WireStruct):
     identity: str = ""
 
 
-class TimerStarted(WireStruct):
+class TimerStarted(WireStruct, frozen=True, kw_only=True):
     """The code started a timer; it is due at this event's time plus `start_to_fire_ms`."""
 
     timer_id: str
@@ -239,14 +239,14 @@ class TimerStarted(WireStruct):
     task_completed_event_id: int = 0
 
 
-class TimerFired(WireStruct):
+class TimerFired(WireStruct, frozen=True, kw_only=True):
     """A timer was due."""
 
     timer_id: str
     started_event_id: int
 
 
-class TimerCanceled(WireStruct):
+class TimerCanceled(WireStruct, frozen=True, kw_only=True):
     """The code no longer wants a timer."""
 
     timer_id: str
@@ -303,7 +303,7 @@ ClosingEvent: TypeAlias = (
 """Events after which a history holds nothing more."""
 
 
-class HistoryEvent(WireStruct):
+class HistoryEvent(WireStruct, frozen=True, kw_only=True):
     """One entry of a history. `time_ms` is the epoch time by Redis's clock; it never decreases."""
 
     event_id: int

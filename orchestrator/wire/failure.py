@@ -13,7 +13,9 @@ from orchestrator.wire.options import RetryOutcome, TimeoutKind
 from orchestrator.wire.payload import Payload
 
 
-class ApplicationFailure(WireStruct, tag_field="kind", tag="application"):
+class ApplicationFailure(
+    WireStruct, frozen=True, kw_only=True, tag_field="kind", tag="application"
+):
     """User code raised an error."""
 
     error_type: str = ""
@@ -23,32 +25,32 @@ class ApplicationFailure(WireStruct, tag_field="kind", tag="application"):
     benign: bool = False
 
 
-class CanceledFailure(WireStruct, tag_field="kind", tag="canceled"):
+class CanceledFailure(WireStruct, frozen=True, kw_only=True, tag_field="kind", tag="canceled"):
     """Something was cancelled."""
 
     details: tuple[Payload, ...] = ()
 
 
-class TerminatedFailure(WireStruct, tag_field="kind", tag="terminated"):
+class TerminatedFailure(WireStruct, frozen=True, kw_only=True, tag_field="kind", tag="terminated"):
     """A run was ended from outside."""
 
     details: tuple[Payload, ...] = ()
 
 
-class TimeoutFailure(WireStruct, tag_field="kind", tag="timeout"):
+class TimeoutFailure(WireStruct, frozen=True, kw_only=True, tag_field="kind", tag="timeout"):
     """A clock of ours ran out."""
 
     timeout: TimeoutKind
     last_heartbeat_details: tuple[Payload, ...] = ()
 
 
-class ServerFailure(WireStruct, tag_field="kind", tag="server"):
+class ServerFailure(WireStruct, frozen=True, kw_only=True, tag_field="kind", tag="server"):
     """The engine could not do it."""
 
     non_retryable: bool = False
 
 
-class ActivityFailure(WireStruct, tag_field="kind", tag="activity"):
+class ActivityFailure(WireStruct, frozen=True, kw_only=True, tag_field="kind", tag="activity"):
     """An activity ended badly; the reason is the cause."""
 
     scheduled_event_id: int
@@ -69,7 +71,7 @@ FailureDetail: TypeAlias = (
 )
 
 
-class Failure(WireStruct):
+class Failure(WireStruct, frozen=True, kw_only=True):
     """One link of a chain of failures."""
 
     message: str

@@ -15,13 +15,13 @@ from orchestrator.wire.options import RetryOutcome
 from orchestrator.wire.payload import Header, Payload
 
 
-class FirstTask(WireStruct):
+class FirstTask(WireStruct, frozen=True, kw_only=True):
     """A run was made and its code has not been entered yet."""
 
     run_id: str
 
 
-class SignalReceived(WireStruct):
+class SignalReceived(WireStruct, frozen=True, kw_only=True):
     """A signal for the newest run."""
 
     signal_name: str
@@ -31,7 +31,7 @@ class SignalReceived(WireStruct):
     operation_id: str = ""
 
 
-class CancelReceived(WireStruct):
+class CancelReceived(WireStruct, frozen=True, kw_only=True):
     """A request to cancel the newest run."""
 
     reason: str = ""
@@ -39,14 +39,14 @@ class CancelReceived(WireStruct):
     operation_id: str = ""
 
 
-class TimerDue(WireStruct):
+class TimerDue(WireStruct, frozen=True, kw_only=True):
     """A timer's time has come."""
 
     run_id: str
     started_event_id: int
 
 
-class AttemptStarted(WireStruct):
+class AttemptStarted(WireStruct, frozen=True, kw_only=True):
     """The attempt that decided: who ran it, since when, and what went wrong before."""
 
     attempt: int
@@ -55,7 +55,7 @@ class AttemptStarted(WireStruct):
     last_failure: Failure | None = None
 
 
-class ActivityCompleted(WireStruct):
+class ActivityCompleted(WireStruct, frozen=True, kw_only=True):
     """An activity returned."""
 
     run_id: str
@@ -64,7 +64,7 @@ class ActivityCompleted(WireStruct):
     result: Payload | None = None
 
 
-class ActivityFailed(WireStruct):
+class ActivityFailed(WireStruct, frozen=True, kw_only=True):
     """An activity failed for good."""
 
     run_id: str
@@ -74,7 +74,7 @@ class ActivityFailed(WireStruct):
     retry_outcome: RetryOutcome
 
 
-class ActivityTimedOut(WireStruct):
+class ActivityTimedOut(WireStruct, frozen=True, kw_only=True):
     """An activity's time was over for good. `started` is None when no attempt had begun."""
 
     run_id: str
@@ -84,7 +84,7 @@ class ActivityTimedOut(WireStruct):
     started: AttemptStarted | None = None
 
 
-class ActivityCanceled(WireStruct):
+class ActivityCanceled(WireStruct, frozen=True, kw_only=True):
     """An activity ended as cancelled. `started` is None when nobody had begun it."""
 
     run_id: str
@@ -100,7 +100,7 @@ ActivityOutcome: TypeAlias = (
 InboxBody: TypeAlias = FirstTask | SignalReceived | CancelReceived | TimerDue | ActivityOutcome
 
 
-class InboxEntry(WireStruct):
+class InboxEntry(WireStruct, frozen=True, kw_only=True):
     """One numbered entry. `time_ms` is the epoch time by Redis's clock at which it was appended."""
 
     number: int

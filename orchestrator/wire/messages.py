@@ -16,7 +16,7 @@ from orchestrator.wire.options import RetryOptions, RunStatus
 from orchestrator.wire.payload import Payload
 
 
-class StartRequest(WireStruct, tag_field="type", tag="start"):
+class StartRequest(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="start"):
     """Start a workflow. Without `request_id` the workflow id counts as one: a repeat starts nothing.
 
     `id_reuse_policy` is one of allow_duplicate, allow_duplicate_failed_only, reject_duplicate;
@@ -41,7 +41,7 @@ class StartRequest(WireStruct, tag_field="type", tag="start"):
 Request: TypeAlias = StartRequest
 
 
-class StartResponse(WireStruct, tag_field="type", tag="started"):
+class StartResponse(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="started"):
     """A run answers to the request: a new one, or the one that was there (`started` false)."""
 
     request_id: str
@@ -50,7 +50,7 @@ class StartResponse(WireStruct, tag_field="type", tag="started"):
     started: bool = True
 
 
-class ErrorResponse(WireStruct, tag_field="type", tag="error"):
+class ErrorResponse(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="error"):
     """A request was refused. `code` is one of invalid_argument, already_exists, not_found,
     unavailable, unimplemented; `message` says what was expected, what was found and what to do."""
 
@@ -59,7 +59,7 @@ class ErrorResponse(WireStruct, tag_field="type", tag="error"):
     request_id: str = ""
 
 
-class QueryResponse(WireStruct, tag_field="type", tag="query_result"):
+class QueryResponse(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="query_result"):
     """The answer of a run's query handler. Exactly one of `result`, `failure`, `rejected`,
     `problem` is set, except that a handler that returned None leaves all unset.
 

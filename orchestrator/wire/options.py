@@ -7,7 +7,7 @@ from enum import Enum
 from orchestrator.wire.base import WireStruct
 
 
-class RetryOptions(WireStruct):
+class RetryOptions(WireStruct, frozen=True, kw_only=True):
     """A retry policy in integers; every default is written out by whoever makes one.
 
     `maximum_attempts` 0 means no bound. `maximum_interval_ms` 0 means 100 initial intervals.
@@ -49,5 +49,3 @@ class RetryOutcome(Enum):
     MAXIMUM_ATTEMPTS_REACHED = "maximum_attempts_reached"
     RETRY_POLICY_NOT_SET = "retry_policy_not_set"
     CANCEL_REQUESTED = "cancel_requested"
-
-

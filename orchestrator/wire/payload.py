@@ -21,7 +21,7 @@ BINARY_PLAIN = "binary/plain"
 BINARY_NULL = "binary/null"
 
 
-class Payload(WireStruct):
+class Payload(WireStruct, frozen=True, kw_only=True):
     """One argument, result or detail: an encoding, the value's bytes, and free metadata."""
 
     data: msgspec.Raw

@@ -15,7 +15,7 @@ from orchestrator.wire.options import RetryOptions
 from orchestrator.wire.payload import Header, Payload
 
 
-class InlineEntry(WireStruct):
+class InlineEntry(WireStruct, frozen=True, kw_only=True):
     """An inbox entry that travels in its wake-up. `type` is its class name, `data` its body."""
 
     number: int
@@ -25,7 +25,7 @@ class InlineEntry(WireStruct):
     data: msgspec.Raw
 
 
-class WorkflowTask(WireStruct, tag_field="type", tag="workflow_task"):
+class WorkflowTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="workflow_task"):
     """Wake-up of the newest run of a workflow id. A `repeat` counts as an attempt and carries no
     entry."""
 
@@ -35,7 +35,7 @@ class WorkflowTask(WireStruct, tag_field="type", tag="workflow_task"):
     entry: InlineEntry | None = None
 
 
-class QueryTask(WireStruct, tag_field="type", tag="query_task"):
+class QueryTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="query_task"):
     """Answer a query from a run's state. Transient: the asker repeats it.
 
     `run_id` None means the newest run. The answer goes to the delivery's `reply_to`.
@@ -51,7 +51,7 @@ class QueryTask(WireStruct, tag_field="type", tag="query_task"):
     expires_at_ms: int | None = None
 
 
-class ActivityTask(WireStruct, tag_field="type", tag="activity_task"):
+class ActivityTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="activity_task"):
     """Run one attempt of an activity.
 
     `key` and `attempt` name the attempt; begin, heartbeat and finish repeat them. `hold` says whether
