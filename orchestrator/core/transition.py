@@ -40,8 +40,8 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 class NewRun(_Record, frozen=True, kw_only=True):
     """A run to be made: its first event, whose time the store sets to now.
 
-    `run_timeout_ms` is the nearest of run and chain time-out, relative to now; `first_task_delay_ms`
-    holds the first workflow task back (start delay, back-off of a retry).
+    `run_timeout_ms` is the nearest of run and chain time-out, relative to now;
+    `first_task_delay_ms` holds the first workflow task back (start delay, back-off of a retry).
     """
 
     run_id: RunId
@@ -54,9 +54,9 @@ class StartRun(_Record, frozen=True, kw_only=True):
     """Make `run`, or do what the policies say; the store looks up which.
 
     A run with this run id exists: nothing is written, that run is the answer. A run is open: refuse
-    (both fields below unset), answer with it (`attach`), or close it with `terminate` and start. The
-    newest run is closed: start if `after_completed` (it completed or continued) or `after_failed`
-    (any other end) says so. None was there: start.
+    (both fields below unset), answer with it (`attach`), or close it with `terminate` and start.
+    The newest run is closed: start if `after_completed` (it completed or continued) or
+    `after_failed` (any other end) says so. None was there: start.
     """
 
     workflow_id: WorkflowId
@@ -95,8 +95,8 @@ class ActivityToSchedule(_Record, frozen=True, kw_only=True):
 
 
 class ActivityToCancel(_Record, frozen=True, kw_only=True):
-    """Nobody runs it (scheduled, backing off): the record goes and `entry` enters the inbox. Running:
-    the record is marked and its holder told. Done or gone: nothing."""
+    """Nobody runs it (scheduled, backing off): the record goes and `entry` enters the inbox.
+    Running: the record is marked and its holder told. Done or gone: nothing."""
 
     event_id: EventId
     entry: ActivityCanceled

@@ -1,1 +1,2 @@
-"""The seams to the outside: Protocols whose docstrings state atomicity, order, delivery and errors."""
+"""The seams to the outside: Protocols whose docstrings state atomicity, order, delivery and
+errors."""

@@ -1,8 +1,8 @@
 """The port to the carrier of work (RabbitMQ, or memory).
 
 Messages may be lost, doubled, delayed and reordered; nothing here is a lock. Deliveries arrive in
-batches through a plain callback on the event loop's thread; nobody awaits inside of it. A publish is
-done when its callback says so, with one of three outcomes.
+batches through a plain callback on the event loop's thread; nobody awaits inside of it. A publish
+is done when its callback says so, with one of three outcomes.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Consumer(Protocol):
     """A subscription to one queue."""
 
     async def stop(self) -> None:
-        """Take no further deliveries; those in hand stay in hand until acked or the broker closes."""
+        """Take no further deliveries; those in hand stay in hand until acked or the broker
+        closes."""
         ...
 
 
@@ -155,8 +156,8 @@ class Broker(Protocol):
         *,
         prefetch: int,
     ) -> Consumer:
-        """Deliver up to `prefetch` unacknowledged messages of `queue`. Survives reconnects; after one
-        the deliveries in hand are void and will come again."""
+        """Deliver up to `prefetch` unacknowledged messages of `queue`. Survives reconnects; after
+        one the deliveries in hand are void and will come again."""
         ...
 
     async def ready(self, queue: Queue) -> int | None:

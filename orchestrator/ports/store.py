@@ -2,11 +2,11 @@
 
 Every mutating call is one atomic act: all of it or nothing. A call whose answer was lost raises
 `UnavailableError`; repeating it with the same arguments gives the first answer and has no further
-effect. Every answer carries the store's time. Calls of one turn of the event loop may travel together
-but keep no order between them unless awaited. Absent records are never re-created.
+effect. Every answer carries the store's time. Calls of one turn of the event loop may travel
+together but keep no order between them unless awaited. Absent records are never re-created.
 
-Invariant of every act: the inbox of an open run is not empty, or its task is unfinished ⇔ its workflow
-id has a row in `wakeups`. Everything else that must happen has a row in `timers`.
+Invariant of every act: the inbox of an open run is not empty, or its task is unfinished ⇔ its
+workflow id has a row in `wakeups`. Everything else that must happen has a row in `timers`.
 """
 
 from __future__ import annotations
@@ -216,7 +216,8 @@ class Committed(_Answer, frozen=True, kw_only=True):
 
 
 class Stale(_Answer, frozen=True, kw_only=True):
-    """Somebody else moved the run, it is closed, or what was consumed is not there. Nothing written."""
+    """Somebody else moved the run, it is closed, or what was consumed is not there. Nothing
+    written."""
 
     now_ms: int
 
@@ -359,13 +360,13 @@ class RunStore(Protocol):
     """Starts, reads, commits and ends runs."""
 
     async def start(self, start: StartRun) -> StartAnswer:
-        """Make a run by the table in `start`. A new run has event 1, an inbox entry `FirstTask`, a row
-        in `wakeups` (called, or held back) and, with a time-out, one in `timers`."""
+        """Make a run by the table in `start`. A new run has event 1, an inbox entry `FirstTask`, a
+        row in `wakeups` (called, or held back) and, with a time-out, one in `timers`."""
         ...
 
     async def append(self, append: Append) -> AppendAnswer:
-        """Add an inbox entry. Wakes only if there was no row in `wakeups`, or one held back by a start
-        delay."""
+        """Add an inbox entry. Wakes only if there was no row in `wakeups`, or one held back by a
+        start delay."""
         ...
 
     async def sync(
@@ -419,7 +420,8 @@ class ActivityStore(Protocol):
     """The life of attempts."""
 
     async def begin(self, begin: BeginAttempt) -> BeginAnswer:
-        """Scheduled → running; one attempt begins once. The same token again gives the same answer."""
+        """Scheduled → running; one attempt begins once. The same token again gives the same
+        answer."""
         ...
 
     async def heartbeat(self, beat: Heartbeat) -> Beaten | Gone:
@@ -427,8 +429,8 @@ class ActivityStore(Protocol):
         ...
 
     async def finish(self, finish: FinishAttempt) -> FinishAnswer:
-        """End an attempt. A finish whose attempt is still scheduled under its key and number is taken
-        (its begin was lost); the same again gives the same answer."""
+        """End an attempt. A finish whose attempt is still scheduled under its key and number is
+        taken (its begin was lost); the same again gives the same answer."""
         ...
 
     async def redispatch(self, redispatch: Redispatch) -> Redispatched | Gone:
@@ -470,16 +472,18 @@ class DutyStore(Protocol):
         ...
 
     async def after_close_done(self, row: DueRow, *, retention_ms: int) -> None:
-        """Drop what a closed run still has in `timers`, move it from open to closed in the index, arm
-        its retention, remove the row."""
+        """Drop what a closed run still has in `timers`, move it from open to closed in the index,
+        arm its retention, remove the row."""
         ...
 
     async def delete_run(self, row: DueRow) -> bool:
-        """Remove a closed run and all its keys; head, inbox and seen ids only if it is the newest."""
+        """Remove a closed run and all its keys; head, inbox and seen ids only if it is the
+        newest."""
         ...
 
     async def join(self, process: ProcessName) -> Sequence[ProcessName]:
-        """Renew this process's membership among those that share the shards; all members, sorted."""
+        """Renew this process's membership among those that share the shards; all members,
+        sorted."""
         ...
 
     async def leave(self, process: ProcessName) -> None:
