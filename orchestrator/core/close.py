@@ -1,0 +1,119 @@
+"""How a run ends: complete, fail, cancel, continue as new; terminate and time-out from outside."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from orchestrator.core.state import ExecutionState
+from orchestrator.core.transition import Close, NewRun
+from orchestrator.exceptions import OrchestratorError
+from orchestrator.ids import RunId
+from orchestrator.wire import commands as c
+from orchestrator.wire import events as e
+from orchestrator.wire.events import CommandEvent, WorkflowExecutionStarted
+from orchestrator.wire.options import RunStatus
+
+
+class NotStartedError(OrchestratorError):
+    """A history without its first event: it was read while retention took it, or it is damaged."""
+
+
+def close_of(
+    state: ExecutionState,
+    command: c.CompleteWorkflowExecution | c.FailWorkflowExecution | c.CancelWorkflowExecution,
+    *,
+    unseen_messages: int,
+) -> tuple[CommandEvent, Close]:
+    """The closing event of `command`, and the close. It is forced when messages stay unseen."""
+    task = state.task_completed_event_id
+    forced = unseen_messages > 0
+    match command:
+        case c.CompleteWorkflowExecution():
+            completed = e.WorkflowExecutionCompleted(
+                result=command.result,
+                task_completed_event_id=task,
+                unseen_messages=unseen_messages,
+            )
+            return completed, Close(status=RunStatus.COMPLETED, forced=forced)
+        case c.FailWorkflowExecution():
+            failed = e.WorkflowExecutionFailed(
+                failure=command.failure,
+                task_completed_event_id=task,
+                unseen_messages=unseen_messages,
+            )
+            return failed, Close(status=RunStatus.FAILED, forced=forced)
+        case c.CancelWorkflowExecution():
+            canceled = e.WorkflowExecutionCanceled(
+                details=command.details,
+                task_completed_event_id=task,
+                unseen_messages=unseen_messages,
+            )
+            return canceled, Close(status=RunStatus.CANCELED, forced=forced)
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def continue_as_new(
+    state: ExecutionState,
+    command: c.ContinueAsNewWorkflowExecution,
+    *,
+    now_ms: int,
+    run_id: RunId,
+) -> tuple[CommandEvent, Close]:
+    """End `state`'s run with a successor `run_id`, which inherits what `command` leaves out.
+
+    The chain's deadline stays what it was; unread entries are the successor's.
+    """
+    before = started_of(state)
+    workflow_type = command.workflow_type or before.workflow_type
+    task_queue = command.task_queue or before.task_queue
+    started = WorkflowExecutionStarted(
+        workflow_type=workflow_type,
+        task_queue=task_queue,
+        input=command.input,
+        header=command.header or before.header,
+        execution_timeout_ms=before.execution_timeout_ms,
+        execution_deadline_ms=before.execution_deadline_ms,
+        run_timeout_ms=_or_inherited(command.run_timeout_ms, before.run_timeout_ms),
+        task_timeout_ms=command.task_timeout_ms or before.task_timeout_ms,
+        identity=before.identity,
+        retry_policy=command.retry_policy or before.retry_policy,
+        first_run_id=before.first_run_id or state.run_id,
+        continued_run_id=state.run_id,
+        memo=before.memo if command.memo is None else command.memo,
+    )
+    successor = NewRun(
+        run_id=run_id, started=started, run_timeout_ms=run_timeout_ms(started, now_ms=now_ms)
+    )
+    event = e.WorkflowExecutionContinuedAsNew(
+        new_run_id=run_id,
+        workflow_type=workflow_type,
+        task_queue=task_queue,
+        input=command.input,
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    return event, Close(status=RunStatus.CONTINUED_AS_NEW, successor=successor, keep_inbox=True)
+
+
+def run_timeout_ms(started: WorkflowExecutionStarted, *, now_ms: int) -> int | None:
+    """Milliseconds from `now_ms` until the nearer of run time-out and chain deadline; None:
+    never."""
+    times = [] if started.run_timeout_ms is None else [started.run_timeout_ms]
+    if started.execution_deadline_ms is not None:
+        times.append(max(0, started.execution_deadline_ms - now_ms))
+    return min(times, default=None)
+
+
+def started_of(state: ExecutionState) -> WorkflowExecutionStarted:
+    """The first event's attributes.
+
+    Raises:
+        NotStartedError: the state was folded from nothing.
+    """
+    if state.started is None:
+        raise NotStartedError(f"run {state.run_id!r} has no first event; read its history again")
+    return state.started
+
+
+def _or_inherited(given: int | None, inherited: int | None) -> int | None:
+    return inherited if given is None else given

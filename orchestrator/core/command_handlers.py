@@ -1,0 +1,160 @@
+"""Wishes: one function per command of an activation → the event it becomes and what must be stored
+beside it.
+
+The event ids are given out here, in program order. Events are applied to the state as they are
+made, so a command may speak of what an earlier one of the same activation began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from orchestrator.core.close import close_of, continue_as_new
+from orchestrator.core.fold import apply
+from orchestrator.core.state import ExecutionState
+from orchestrator.core.timeouts import first_due_at_ms
+from orchestrator.core.transition import (
+    ActivityToCancel,
+    ActivityToSchedule,
+    Close,
+    TimerToArm,
+)
+from orchestrator.ids import ActivityKey, EventId, RunId
+from orchestrator.wire import commands as c
+from orchestrator.wire import events as e
+from orchestrator.wire.events import CommandEvent, HistoryEvent
+from orchestrator.wire.inbox import ActivityCanceled
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What the commands of one commit add up to."""
+
+    events: list[HistoryEvent] = field(default_factory=list)
+    activities: list[ActivityToSchedule] = field(default_factory=list)
+    cancels: list[ActivityToCancel] = field(default_factory=list)
+    timers: list[TimerToArm] = field(default_factory=list)
+    disarm: list[EventId] = field(default_factory=list)
+    close: Close | None = None
+
+
+def handle(
+    state: ExecutionState,
+    command: c.Command,
+    wishes: Wishes,
+    *,
+    now_ms: int,
+    unseen_messages: int,
+    mint: Callable[[], str],
+) -> None:
+    """Turn `command` into its event and what goes with it, into `wishes` and `state`.
+
+    `now_ms` is the activation's time, `mint` gives fresh random texts. `unseen_messages` is what a
+    forced close leaves unread; 0 otherwise.
+    """
+    match command:
+        case c.ScheduleActivityTask():
+            _schedule_activity(state, command, wishes, now_ms=now_ms, key=ActivityKey(mint()))
+        case c.RequestCancelActivityTask():
+            _cancel_activity(state, command, wishes, now_ms=now_ms)
+        case c.StartTimer():
+            _start_timer(state, command, wishes, now_ms=now_ms)
+        case c.CancelTimer():
+            _cancel_timer(state, command, wishes, now_ms=now_ms)
+        case c.ContinueAsNewWorkflowExecution():
+            event, close = continue_as_new(state, command, now_ms=now_ms, run_id=RunId(mint()))
+            _record(state, event, wishes, now_ms=now_ms)
+            wishes.close = close
+        case (
+            c.CompleteWorkflowExecution() | c.FailWorkflowExecution() | c.CancelWorkflowExecution()
+        ):
+            event, close = close_of(state, command, unseen_messages=unseen_messages)
+            _record(state, event, wishes, now_ms=now_ms)
+            wishes.close = close
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _record(
+    state: ExecutionState, attributes: CommandEvent, wishes: Wishes, *, now_ms: int
+) -> HistoryEvent:
+    event = HistoryEvent(event_id=state.last_event_id + 1, time_ms=now_ms, attributes=attributes)
+    apply(state, event)
+    wishes.events.append(event)
+    return event
+
+
+def _schedule_activity(
+    state: ExecutionState,
+    command: c.ScheduleActivityTask,
+    wishes: Wishes,
+    *,
+    now_ms: int,
+    key: ActivityKey,
+) -> None:
+    scheduled = e.ActivityTaskScheduled(
+        activity_id=command.activity_id,
+        activity_type=command.activity_type,
+        task_queue=command.task_queue,
+        input=command.input,
+        header=command.header,
+        schedule_to_close_timeout_ms=command.schedule_to_close_timeout_ms,
+        schedule_to_start_timeout_ms=command.schedule_to_start_timeout_ms,
+        start_to_close_timeout_ms=command.start_to_close_timeout_ms,
+        heartbeat_timeout_ms=command.heartbeat_timeout_ms,
+        retry_policy=command.retry_policy,
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    event = _record(state, scheduled, wishes, now_ms=now_ms)
+    to_close = command.schedule_to_close_timeout_ms
+    wishes.activities.append(
+        ActivityToSchedule(
+            event_id=EventId(event.event_id),
+            key=key,
+            scheduled_at_ms=now_ms,
+            due_at_ms=first_due_at_ms(scheduled, now_ms=now_ms),
+            deadline_ms=None if to_close is None else now_ms + to_close,
+        )
+    )
+
+
+def _cancel_activity(
+    state: ExecutionState, command: c.RequestCancelActivityTask, wishes: Wishes, *, now_ms: int
+) -> None:
+    event_id = state.activity_ids[command.activity_id]
+    requested = e.ActivityTaskCancelRequested(
+        scheduled_event_id=event_id, task_completed_event_id=state.task_completed_event_id
+    )
+    _record(state, requested, wishes, now_ms=now_ms)
+    entry = ActivityCanceled(run_id=state.run_id, scheduled_event_id=event_id)
+    wishes.cancels.append(ActivityToCancel(event_id=EventId(event_id), entry=entry))
+
+
+def _start_timer(
+    state: ExecutionState, command: c.StartTimer, wishes: Wishes, *, now_ms: int
+) -> None:
+    started = e.TimerStarted(
+        timer_id=command.timer_id,
+        start_to_fire_ms=command.start_to_fire_ms,
+        summary=command.summary,
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    event = _record(state, started, wishes, now_ms=now_ms)
+    wishes.timers.append(
+        TimerToArm(event_id=EventId(event.event_id), fire_at_ms=now_ms + command.start_to_fire_ms)
+    )
+
+
+def _cancel_timer(
+    state: ExecutionState, command: c.CancelTimer, wishes: Wishes, *, now_ms: int
+) -> None:
+    event_id = EventId(state.timer_ids[command.timer_id])
+    canceled = e.TimerCanceled(
+        timer_id=command.timer_id,
+        started_event_id=event_id,
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    _record(state, canceled, wishes, now_ms=now_ms)
+    wishes.disarm.append(event_id)

@@ -1,0 +1,228 @@
+"""From an activation to its commits: news, task events and commands, cut into parts that fit.
+
+The first part consumes the inbox and holds the task's own events; a large task goes on in further
+parts, each under the token the one before wrote. The close is in the last part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.close import started_of
+from orchestrator.core.command_handlers import Wishes, handle
+from orchestrator.core.fold import apply
+from orchestrator.core.intake import Intake
+from orchestrator.core.state import ExecutionState
+from orchestrator.core.transition import TaskFailure, Transition
+from orchestrator.ids import CommitToken, EventId, Mark
+from orchestrator.limits import (
+    COMMIT_BYTES_MAX,
+    COMMIT_COMMANDS_MAX,
+    HISTORY_BYTES_SUGGEST,
+    HISTORY_EVENTS_SUGGEST,
+    TASK_BACKOFF_INITIAL_MS,
+    TASK_BACKOFF_MAX_MS,
+)
+from orchestrator.wire import codec
+from orchestrator.wire import events as e
+from orchestrator.wire.commands import Command
+from orchestrator.wire.events import EventAttributes, HistoryEvent
+from orchestrator.wire.failure import Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One workflow task: who does it, at which time, on which commit it builds."""
+
+    identity: str
+    now_ms: int
+    token: CommitToken
+    consumed_to: int
+    consumed_mark: Mark | None
+    attempt: int = 1
+    history_bytes: int = 0
+    sticky: str | None = None
+    unseen_messages: int = 0
+    """More than 0 forces a close that would leave so many messages unread."""
+    python: str = ""
+    sdk_version: str = ""
+    loop_version: int = 1
+
+    @property
+    def continue_as_new_suggested(self) -> bool:
+        """Whether the history has grown to where a fresh one is better."""
+        return self.history_bytes >= HISTORY_BYTES_SUGGEST
+
+
+def activation_time_ms(state: ExecutionState, news: Intake, *, estimate_ms: int) -> int:
+    """The time that workflow code sees: never before the previous activation or the newest
+    entry."""
+    newest = news.events[-1].time_ms if news.events else 0
+    return max(state.last_time_ms, newest, estimate_ms)
+
+
+def decide(
+    state: ExecutionState,
+    news: Intake,
+    commands: Sequence[Command],
+    task: Task,
+    *,
+    mint: Callable[[], str],
+) -> tuple[Transition, ...]:
+    """The commits of one activation, in order; `state` is advanced by all of them.
+
+    `news` was taken in before. `mint` gives fresh random texts for tokens, keys and run ids.
+    """
+    start = state.last_event_id - len(news.events) + 1
+    events = [*news.events, *_open_task(state, task)]
+    completed = e.WorkflowTaskCompleted(
+        scheduled_event_id=state.last_event_id - 1,
+        started_event_id=state.last_event_id,
+        identity=task.identity,
+        loop_version=task.loop_version,
+        python=task.python,
+        sdk_version=task.sdk_version,
+        command_count=len(commands),
+    )
+    events.append(_append(state, completed, time_ms=task.now_ms))
+    return _parts(state, commands, task, mint=mint, first=start, head=events, news=news)
+
+
+def decide_rest(
+    state: ExecutionState,
+    commands: Sequence[Command],
+    task: Task,
+    *,
+    mint: Callable[[], str],
+) -> tuple[Transition, ...]:
+    """The commits that a task still lacks whose worker stopped between two parts."""
+    first = state.last_event_id + 1
+    return _parts(state, commands, task, mint=mint, first=first, head=[], news=Intake())
+
+
+def fail_task(
+    state: ExecutionState,
+    task: Task,
+    *,
+    cause: e.WorkflowTaskFailureCause,
+    failure: Failure,
+    mint: Callable[[], str],
+) -> TaskFailure:
+    """The record of a task that could not be done. Only a first attempt leaves events, so that a
+    run that fails for days does not grow."""
+    first = state.last_event_id + 1
+    events: list[HistoryEvent] = []
+    if task.attempt <= 1:
+        events = _open_task(state, task)
+        failed = e.WorkflowTaskFailed(
+            scheduled_event_id=state.last_event_id - 1,
+            started_event_id=state.last_event_id,
+            cause=cause,
+            failure=failure,
+            identity=task.identity,
+        )
+        events.append(_append(state, failed, time_ms=task.now_ms))
+    return TaskFailure(
+        workflow_id=state.workflow_id,
+        run_id=state.run_id,
+        token=task.token,
+        new_token=CommitToken(mint()),
+        first_event_id=EventId(first),
+        events=tuple(events),
+        backoff_ms=task_backoff_ms(task.attempt),
+        problem=f"{cause.value}: {failure.message}",
+    )
+
+
+def task_backoff_ms(attempt: int) -> int:
+    """How long a task rests after its failed attempt number `attempt`: 1 s doubling to 10 min."""
+    doublings = min(max(attempt, 1) - 1, 20)
+    return min(TASK_BACKOFF_INITIAL_MS << doublings, TASK_BACKOFF_MAX_MS)
+
+
+def _open_task(state: ExecutionState, task: Task) -> list[HistoryEvent]:
+    scheduled = e.WorkflowTaskScheduled(
+        task_queue=started_of(state).task_queue, attempt=max(task.attempt, 1)
+    )
+    suggested = task.continue_as_new_suggested or state.last_event_id >= HISTORY_EVENTS_SUGGEST
+    begun = e.WorkflowTaskStarted(
+        scheduled_event_id=state.last_event_id + 1,
+        identity=task.identity,
+        history_bytes=task.history_bytes,
+        continue_as_new_suggested=suggested,
+    )
+    return [_append(state, one, time_ms=task.now_ms) for one in (scheduled, begun)]
+
+
+def _append(state: ExecutionState, attributes: EventAttributes, *, time_ms: int) -> HistoryEvent:
+    event = HistoryEvent(event_id=state.last_event_id + 1, time_ms=time_ms, attributes=attributes)
+    apply(state, event)
+    return event
+
+
+def _parts(
+    state: ExecutionState,
+    commands: Sequence[Command],
+    task: Task,
+    *,
+    mint: Callable[[], str],
+    first: int,
+    head: list[HistoryEvent],
+    news: Intake,
+) -> tuple[Transition, ...]:
+    parts: list[Transition] = []
+    token, left = task.token, list(commands)
+    while left or not parts:
+        wishes = Wishes()
+        taken = _take(state, left, wishes, task, mint=mint)
+        left = left[taken:]
+        new_token = CommitToken(mint())
+        opening = not parts
+        parts.append(
+            Transition(
+                workflow_id=state.workflow_id,
+                run_id=state.run_id,
+                token=token,
+                new_token=new_token,
+                first_event_id=EventId(first),
+                events=(*(head if opening else ()), *wishes.events),
+                consumed_to=task.consumed_to,
+                consumed_mark=task.consumed_mark if opening and head else None,
+                resolved=tuple(news.resolved) if opening else (),
+                activities=tuple(wishes.activities),
+                cancels=tuple(wishes.cancels),
+                timers=tuple(wishes.timers),
+                disarm=tuple(wishes.disarm),
+                sticky=task.sticky,
+                unfinished=bool(left),
+                close=wishes.close,
+            )
+        )
+        token, first = new_token, state.last_event_id + 1
+    return tuple(parts)
+
+
+def _take(
+    state: ExecutionState,
+    commands: Sequence[Command],
+    wishes: Wishes,
+    task: Task,
+    *,
+    mint: Callable[[], str],
+) -> int:
+    """Handle as many commands as fit into one commit, at least one; the number of them."""
+    size_bytes = 0
+    for taken, command in enumerate(commands[:COMMIT_COMMANDS_MAX]):
+        size_bytes += len(codec.encode(command))
+        if taken and size_bytes > COMMIT_BYTES_MAX:
+            return taken
+        handle(
+            state,
+            command,
+            wishes,
+            now_ms=task.now_ms,
+            unseen_messages=task.unseen_messages,
+            mint=mint,
+        )
+    return min(len(commands), COMMIT_COMMANDS_MAX)

@@ -1,0 +1,147 @@
+"""News: inbox entries → events. What is late, doubled or void drops out here, and is counted.
+
+An entry for another run of the workflow id is void. A result for an activity, or a fired timer,
+that is no longer pending is late. Several entries are taken in the order of their numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from orchestrator.core.fold import apply
+from orchestrator.core.state import ExecutionState
+from orchestrator.ids import EventId
+from orchestrator.wire import events as e
+from orchestrator.wire import inbox
+from orchestrator.wire.events import EventAttributes, HistoryEvent
+from orchestrator.wire.inbox import InboxEntry
+
+
+@dataclass(slots=True)
+class Intake:
+    """The events made of a page of entries, already applied to the state.
+
+    `resolved` are the activities whose outcome was consumed, whether it counted or was late: their
+    records are no longer needed.
+    """
+
+    events: list[HistoryEvent] = field(default_factory=list)
+    resolved: list[EventId] = field(default_factory=list)
+    dropped: int = 0
+
+
+def intake(state: ExecutionState, entries: Sequence[InboxEntry]) -> Intake:
+    """Turn `entries` into events and apply them to `state`, in order."""
+    news = Intake()
+    for entry in entries:
+        attributes = _attributes(state, entry, news)
+        if attributes is None:
+            news.dropped += 1
+            continue
+        for one in attributes:
+            event = HistoryEvent(
+                event_id=state.last_event_id + 1,
+                time_ms=max(entry.time_ms, state.last_time_ms),
+                attributes=one,
+            )
+            apply(state, event)
+            news.events.append(event)
+    return news
+
+
+def _attributes(
+    state: ExecutionState, entry: InboxEntry, news: Intake
+) -> tuple[EventAttributes, ...] | None:
+    body = entry.body
+    match body:
+        case inbox.SignalReceived():
+            return (
+                e.WorkflowExecutionSignaled(
+                    signal_name=body.signal_name,
+                    input=body.input,
+                    header=body.header,
+                    identity=body.identity,
+                    operation_id=body.operation_id,
+                ),
+            )
+        case inbox.CancelReceived():
+            if state.cancel_requested:
+                return None
+            return (
+                e.WorkflowExecutionCancelRequested(
+                    reason=body.reason, identity=body.identity, operation_id=body.operation_id
+                ),
+            )
+        case inbox.FirstTask(run_id=run_id):
+            return () if run_id == state.run_id else None
+        case inbox.TimerDue(run_id=run_id, started_event_id=started_id):
+            timer = state.timers.get(started_id) if run_id == state.run_id else None
+            if timer is None:
+                return None
+            return (e.TimerFired(timer_id=timer.started.timer_id, started_event_id=started_id),)
+        case (
+            inbox.ActivityCompleted()
+            | inbox.ActivityFailed()
+            | inbox.ActivityTimedOut()
+            | inbox.ActivityCanceled()
+        ):
+            return _activity_attributes(state, body, news)
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _activity_attributes(
+    state: ExecutionState, body: inbox.ActivityOutcome, news: Intake
+) -> tuple[EventAttributes, ...] | None:
+    if body.run_id != state.run_id:
+        return None
+    news.resolved.append(EventId(body.scheduled_event_id))
+    if body.scheduled_event_id not in state.activities:
+        return None
+    if body.started is None:
+        return (_end(body, started_event_id=0, identity=""),)
+    begun = e.ActivityTaskStarted(
+        scheduled_event_id=body.scheduled_event_id,
+        identity=body.started.identity,
+        attempt=body.started.attempt,
+        last_failure=body.started.last_failure,
+    )
+    end = _end(body, started_event_id=state.last_event_id + 1, identity=body.started.identity)
+    return (begun, end)
+
+
+def _end(body: inbox.ActivityOutcome, *, started_event_id: int, identity: str) -> EventAttributes:
+    match body:
+        case inbox.ActivityCompleted():
+            return e.ActivityTaskCompleted(
+                scheduled_event_id=body.scheduled_event_id,
+                started_event_id=started_event_id,
+                result=body.result,
+                identity=identity,
+            )
+        case inbox.ActivityFailed():
+            return e.ActivityTaskFailed(
+                scheduled_event_id=body.scheduled_event_id,
+                started_event_id=started_event_id,
+                failure=body.failure,
+                retry_outcome=body.retry_outcome,
+                identity=identity,
+            )
+        case inbox.ActivityTimedOut():
+            return e.ActivityTaskTimedOut(
+                scheduled_event_id=body.scheduled_event_id,
+                started_event_id=started_event_id,
+                failure=body.failure,
+                retry_outcome=body.retry_outcome,
+            )
+        case inbox.ActivityCanceled():
+            return e.ActivityTaskCanceled(
+                scheduled_event_id=body.scheduled_event_id,
+                started_event_id=started_event_id,
+                details=body.details,
+                identity=identity,
+            )
+        case _ as unknown:
+            assert_never(unknown)

@@ -1,0 +1,65 @@
+"""What a history adds up to: the state of one run, for decisions about its next step.
+
+A state has one owner and is changed in place, by `orchestrator.core.fold` alone. It is a cache of
+the history: whoever doubts it throws it away and folds again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestrator.ids import RunId, WorkflowId
+from orchestrator.wire.events import (
+    ActivityTaskScheduled,
+    TimerStarted,
+    WorkflowExecutionStarted,
+)
+from orchestrator.wire.options import RunStatus
+
+
+@dataclass(slots=True)
+class PendingActivity:
+    """An activity without an end."""
+
+    event_id: int
+    scheduled: ActivityTaskScheduled
+    scheduled_at_ms: int
+    cancel_requested: bool = False
+
+
+@dataclass(slots=True)
+class PendingTimer:
+    """A timer that neither fired nor was cancelled."""
+
+    event_id: int
+    started: TimerStarted
+    fire_at_ms: int
+
+
+@dataclass(slots=True)
+class ExecutionState:
+    """The fold of one history. `started` is None until event 1 was applied."""
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    started: WorkflowExecutionStarted | None = None
+    status: RunStatus = RunStatus.RUNNING
+    last_event_id: int = 0
+    last_time_ms: int = 0
+    cancel_requested: bool = False
+    activities: dict[int, PendingActivity] = field(default_factory=dict)
+    """By scheduled event id."""
+    activity_ids: dict[str, int] = field(default_factory=dict)
+    """Event id of the pending activity of this id."""
+    timers: dict[int, PendingTimer] = field(default_factory=dict)
+    """By started event id."""
+    timer_ids: dict[str, int] = field(default_factory=dict)
+    """Event id of the pending timer of this id."""
+    task_completed_event_id: int = 0
+    commands_missing: int = 0
+    """Command events of the newest task that history does not hold yet."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still happen."""
+        return self.status is RunStatus.RUNNING
