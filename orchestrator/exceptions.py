@@ -304,8 +304,8 @@ class MisconfiguredError(OrchestratorError):
 
 
 def is_cancelled_exception(exception: BaseException) -> bool:
-    """Whether `exception` means cancellation: asyncio's, ours, or an activity's or child's cause."""
-    return (
-        isinstance(exception, asyncio.CancelledError | CancelledError)
-        or (isinstance(exception, ActivityError) and isinstance(exception.cause, CancelledError))
+    """Whether `exception` means cancellation: asyncio's, ours, or an activity's or child's
+    cause."""
+    return isinstance(exception, asyncio.CancelledError | CancelledError) or (
+        isinstance(exception, ActivityError) and isinstance(exception.cause, CancelledError)
     )

@@ -11,7 +11,7 @@ import re
 from typing import NewType
 
 from orchestrator.exceptions import InvalidNameError
-from orchestrator.limits import NAMESPACE_CHARS_MAX, NAME_BYTES_MAX, TASK_QUEUE_BYTES_MAX
+from orchestrator.limits import NAME_BYTES_MAX, NAMESPACE_CHARS_MAX, TASK_QUEUE_BYTES_MAX
 
 Namespace = NewType("Namespace", str)
 WorkflowId = NewType("WorkflowId", str)

@@ -44,7 +44,8 @@ def to_epoch_ms(moment: datetime) -> int:
 
 
 def format_time(epoch_ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds, as stored beside each event: `2026-11-24T08:15:30.250Z`."""
+    """ISO 8601 in UTC with milliseconds, as stored beside each event:
+    `2026-11-24T08:15:30.250Z`."""
     return to_datetime(epoch_ms).strftime("%Y-%m-%dT%H:%M:%S") + f".{epoch_ms % 1000:03d}Z"
 
 

@@ -85,13 +85,17 @@ def check_depth(body: bytes | memoryview) -> None:
         position += 1
 
 
+# A union of Structs is a type at run time, which the checkers cannot say.
 workflow_task_decoder: Decoder[WorkflowTask | QueryTask] = Decoder(
     "a workflow task or a query task",
-    WorkflowTask | QueryTask,  # type: ignore[arg-type]  # a union is a type at run time
+    WorkflowTask | QueryTask,  # type: ignore[arg-type]  # as above
 )
 activity_task_decoder: Decoder[ActivityTask] = Decoder("an activity task", ActivityTask)
 request_decoder: Decoder[Request] = Decoder("a request", Request)
-response_decoder: Decoder[Response] = Decoder("a response", Response)  # type: ignore[arg-type]  # as above
+response_decoder: Decoder[Response] = Decoder(
+    "a response",
+    Response,  # type: ignore[arg-type]  # as above
+)
 failure_decoder: Decoder[Failure] = Decoder("a failure", Failure)
 payloads_decoder: Decoder[tuple[Payload, ...]] = Decoder("payloads", tuple[Payload, ...])
 

@@ -1,5 +1,5 @@
-"""What workflow code wished for in one activation, in program order. Never stored: a command becomes
-an event (`orchestrator.core.command_handlers`) or is matched with one on replay."""
+"""What workflow code wished for in one activation, in program order. Never stored: a command
+becomes an event (`orchestrator.core.command_handlers`) or is matched with one on replay."""
 
 from __future__ import annotations
 

@@ -206,7 +206,8 @@ class ActivityTaskFailed(WireStruct, frozen=True, kw_only=True):
 
 
 class ActivityTaskTimedOut(WireStruct, frozen=True, kw_only=True):
-    """An activity's time was over for good. `failure` holds the time-out, its cause the last error."""
+    """An activity's time was over for good. `failure` holds the time-out, its cause the last
+    error."""
 
     scheduled_event_id: int
     started_event_id: int

@@ -1,8 +1,8 @@
 """What can happen to a run from outside, before its code has looked at it.
 
-Entries are numbered 1, 2, 3 … per workflow id and carry a fresh random mark each; the stream entry id
-is `<number>-0`, its fields `type`, `time`, `mark`, `data`. An entry that names a `run_id` is meant for
-that run alone and void for any other.
+Entries are numbered 1, 2, 3 … per workflow id and carry a fresh random mark each; the stream entry
+id is `<number>-0`, its fields `type`, `time`, `mark`, `data`. An entry that names a `run_id` is
+meant for that run alone and void for any other.
 """
 
 from __future__ import annotations

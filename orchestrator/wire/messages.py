@@ -17,7 +17,8 @@ from orchestrator.wire.payload import Payload
 
 
 class StartRequest(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="start"):
-    """Start a workflow. Without `request_id` the workflow id counts as one: a repeat starts nothing.
+    """Start a workflow. Without `request_id` the workflow id counts as one: a repeat starts
+    nothing.
 
     `id_reuse_policy` is one of allow_duplicate, allow_duplicate_failed_only, reject_duplicate;
     `id_conflict_policy` one of fail, use_existing, terminate_existing.

@@ -1,8 +1,8 @@
 """The messages that carry work through RabbitMQ.
 
-A workflow task is a wake-up: "look at this run". It may be lost, doubled or invented; the truth is in
-Redis. An activity task is complete: any worker in any language can run it from the body alone, and
-everything in it can be made again from `ActivityTaskScheduled` and the attempt's record.
+A workflow task is a wake-up: "look at this run". It may be lost, doubled or invented; the truth is
+in Redis. An activity task is complete: any worker in any language can run it from the body alone,
+and everything in it can be made again from `ActivityTaskScheduled` and the attempt's record.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class QueryTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="qu
 class ActivityTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="activity_task"):
     """Run one attempt of an activity.
 
-    `key` and `attempt` name the attempt; begin, heartbeat and finish repeat them. `hold` says whether
-    the delivery stays unacknowledged while the attempt runs (short activities) or is acknowledged
-    once it has begun. `scheduled_at_ms` is the time of the first attempt.
+    `key` and `attempt` name the attempt; begin, heartbeat and finish repeat them. `hold` says
+    whether the delivery stays unacknowledged while the attempt runs (short activities) or is
+    acknowledged once it has begun. `scheduled_at_ms` is the time of the first attempt.
     """
 
     namespace: str
