@@ -1,27 +1,65 @@
-# Every task on a fresh machine with Python ≥ 3.11: each sets up what it needs.
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+# `make test` is all a fresh Debian machine with Python 3.11 or newer needs: it makes the virtual
+# environment, finds or installs the two servers, then checks style and types and runs every test.
 
-.PHONY: test lint types unit fmt
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 
-test: lint types unit
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+# The newest Python beside it that really runs; version managers leave shims that do not.
+NEWEST ?= $(shell for python in $$(ls -dr $$HOME/.pyenv/versions/3.1[2-9].*/bin/python3 2>/dev/null | sort -Vr) \
+	python3.14 python3.13 python3.12; do \
+	"$$python" -c 'import sys, venv; sys.exit(not (3, 12) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
 
-$(VENV)/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[test]'
+BIN := .venv/bin
+CHEAP := $(wildcard tests/unit tests/replay tests/contract)
+
+.PHONY: test fmt lint types unit contract newest servers clean
+
+test: servers lint types newest
+	$(BIN)/pytest
+
+.venv/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (Debian: apt-get install python3 python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
 
-lint: $(VENV)/installed
+.venv-newest/ready: pyproject.toml
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+servers:
+	@bash .ci/install_servers.sh
+
+fmt: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/installed
+types: .venv/ready
 	$(BIN)/mypy
+	@if $(BIN)/pyright --version >/dev/null 2>&1; then $(BIN)/pyright --pythonpath $(BIN)/python; \
+	else echo "pyright skipped: it needs Node.js, which could neither be found nor downloaded"; fi
 
-unit: $(VENV)/installed
-	$(BIN)/python -m pytest tests
+unit: .venv/ready
+	$(BIN)/pytest tests/unit tests/house
 
-fmt: $(VENV)/installed
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+contract: .venv/ready servers
+	$(BIN)/pytest tests/contract
+
+ifeq ($(strip $(NEWEST)),)
+newest:
+	@echo "no Python newer than the first one was found: its tests are skipped"
+else
+newest: .venv-newest/ready servers
+	.venv-newest/bin/python --version
+	.venv-newest/bin/pytest $(CHEAP)
+endif
+
+clean:
+	rm -rf .venv .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
