@@ -1,0 +1,1 @@
+"""What tests of workflows need: private servers, and environments to run workflows in."""

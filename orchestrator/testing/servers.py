@@ -1,0 +1,447 @@
+"""A private RabbitMQ and a private Redis for one test session, which tests may kill and restart.
+
+Docker is used when it answers, else the servers on the PATH run as child processes: own ports on
+127.0.0.1, own directories, own Erlang port mapper. Nothing that ran before is touched, and only
+processes started here are ever stopped. Nothing is downloaded save Docker's images.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+from orchestrator.exceptions import MisconfiguredError, UnavailableError
+
+READY_SECONDS_MAX = 60.0
+POLL_SECONDS = 0.05
+STOP_SECONDS_MAX = 15.0
+_DEBIAN_RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_REDIS_IMAGE = "redis:7-alpine"
+_RABBITMQ_IMAGE = "rabbitmq:3.13-alpine"
+_REDIS_OPTIONS: tuple[str, ...] = (
+    *("--appendonly", "yes", "--appendfsync", "everysec"),
+    *("--maxmemory-policy", "noeviction", "--save", ""),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Where the servers come from, and the reason in words for the one who reads the test log."""
+
+    kind: Literal["docker", "path", "none"]
+    reason: str
+    redis_path: str = ""
+    rabbitmq_path: str = ""
+
+
+def choose(
+    docker_answers: bool,  # the order is Docker, Redis, RabbitMQ everywhere in this module
+    redis_path: str | None,
+    rabbitmq_path: str | None,
+) -> Choice:
+    """Docker if it answers, else both servers on the PATH, else none."""
+    if docker_answers:
+        return Choice(kind="docker", reason="Docker answers")
+    if redis_path and rabbitmq_path:
+        return Choice(
+            kind="path",
+            reason=f"Docker does not answer; found {redis_path} and {rabbitmq_path}",
+            redis_path=redis_path,
+            rabbitmq_path=rabbitmq_path,
+        )
+    found = {"redis-server": redis_path, "rabbitmq-server": rabbitmq_path}
+    missing = " and ".join(name for name, path in found.items() if not path)
+    return Choice(
+        kind="none",
+        reason=f"Docker does not answer and {missing} is not installed; start Docker or install "
+        "both (Debian: apt-get install redis-server rabbitmq-server)",
+    )
+
+
+def look() -> Choice:
+    """What this machine offers, by asking Docker and searching the PATH."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    # Debian's wrapper on the PATH changes to another user when root calls it: take the script.
+    debian = str(_DEBIAN_RABBITMQ) if _DEBIAN_RABBITMQ.exists() else None
+    return choose(
+        _docker_answers(),
+        shutil.which("redis-server", path=path),
+        debian or shutil.which("rabbitmq-server", path=path),
+    )
+
+
+class Server(Protocol):
+    """One server that a test may stop, kill and start again; data survive unless wiped."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens; the same after a restart of a child process, new after Docker's."""
+        ...
+
+    def start(self) -> None:
+        """Start it and return once it answers.
+
+        Raises:
+            UnavailableError: it did not answer in time; the text holds the end of its output.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End it as a power cut would; data on disk stay."""
+        ...
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same data."""
+        ...
+
+    def stop(self) -> None:
+        """End it politely; harmless when it does not run."""
+        ...
+
+    def pids(self) -> tuple[int, ...]:
+        """Its processes on this machine; none when it does not run, or runs in Docker."""
+        ...
+
+
+class _Process:
+    """A server as a child process with a directory and a port of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process started here and wait until it is gone."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Send SIGTERM to the process started here, SIGKILL when it does not obey."""
+        self._end(signal.SIGTERM)
+
+    def pids(self) -> tuple[int, ...]:
+        """The process id while it runs."""
+        process = self._process
+        return (process.pid,) if process and process.poll() is None else ()
+
+    def _spawn(
+        self, command: Sequence[str], *, env: Mapping[str, str], ready: Callable[[], bool]
+    ) -> None:
+        if self.pids():
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        log = self.directory / "output.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # an interrupt at the terminal is for the tests, not for it
+            )
+        try:
+            wait_ready(ready, alive=lambda: bool(self.pids()), what=command[0])
+        except UnavailableError as error:
+            self.kill()
+            tail = log.read_bytes()[-2000:].decode(errors="replace")
+            raise UnavailableError(f"{error}; its last output:\n{tail}") from None
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Redis(_Process):
+    """A redis-server that appends to a file each second and never evicts."""
+
+    def __init__(self, directory: Path, *, executable: str) -> None:
+        super().__init__(directory)
+        self._executable = executable
+
+    @property
+    def url(self) -> str:
+        """For clients of Redis, database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it and return once it answers PING; see `Server.start`."""
+        place = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory))
+        self._spawn(
+            [self._executable, *place, *_REDIS_OPTIONS],
+            env=os.environ,
+            ready=lambda: _answers(self.port, b"PING\r\n", b"+PONG"),
+        )
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same data."""
+        self.kill()
+        self.start()
+
+
+class RabbitMQ(_Process):
+    """A RabbitMQ node without plugins, with its own Erlang port mapper, cookie and data."""
+
+    def __init__(self, directory: Path, *, executable: str) -> None:
+        super().__init__(directory)
+        self._executable = executable
+        self._node = f"orchestrator-{uuid.uuid4().hex[:12]}@localhost"
+        self._dist_port = free_port()
+        self._mapper = _PortMapper(directory / "epmd")
+
+    @property
+    def url(self) -> str:
+        """For AMQP clients, virtual host `/`."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start it and return once it speaks AMQP; see `Server.start`."""
+        self._mapper.start()
+        home = self.directory / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        conf = self.directory / "rabbitmq.conf"
+        conf.write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n")
+        plugins = self.directory / "enabled_plugins"
+        plugins.write_text("[].\n")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RABBITMQ_")}
+        env = {
+            **inherited,
+            **self._mapper.env,
+            "HOME": str(home),
+            "RABBITMQ_NODENAME": self._node,
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            "RABBITMQ_PID_FILE": str(self.directory / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_CONF_ENV_FILE": str(self.directory / "absent.conf"),
+            "RABBITMQ_CONFIG_FILE": str(conf),
+        }
+        # An AMQP header of a version nobody speaks is answered with the right one, by a node that
+        # has booted; credentials are not needed to ask.
+        self._spawn(
+            [self._executable],
+            env=env,
+            ready=lambda: _answers(self.port, b"AMQP\x00\x00\x00\x00", b"AMQP"),
+        )
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same data."""
+        self.kill()
+        self.start()
+
+    def wipe(self) -> None:
+        """Kill it and delete its data: the next start begins without queues and messages."""
+        self.kill()
+        shutil.rmtree(self.directory / "mnesia", ignore_errors=True)
+
+    def stop(self) -> None:
+        """End the node, then its port mapper."""
+        super().stop()
+        self._mapper.stop()
+
+
+class _PortMapper(_Process):
+    """The epmd of one node: Erlang would otherwise leave a daemon behind."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes Erlang use this one."""
+        return {"ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": str(self.port)}
+
+    def start(self) -> None:
+        """Start it unless it runs."""
+        self._spawn(
+            [_find_epmd()], env={**os.environ, **self.env}, ready=lambda: _listens(self.port)
+        )
+
+
+class _Container:
+    """A server in Docker, by testcontainers."""
+
+    def __init__(self, make: Callable[[], Any], scheme: str, port: int) -> None:  # Any: untyped
+        self._make = make
+        self._scheme = scheme
+        self._port = port
+        self._container: Any = None  # Any: testcontainers has no types
+
+    @property
+    def url(self) -> str:
+        """Where Docker published the port."""
+        host = self._container.get_container_host_ip()
+        return self._scheme.format(host=host, port=self._container.get_exposed_port(self._port))
+
+    def start(self) -> None:
+        """Create it, or start it again on its data; see `Server.start`."""
+        if self._container is None:
+            self._container = self._make().start()
+        else:
+            self._container.get_wrapped_container().start()
+        probe = b"PING\r\n" if self._scheme.startswith("redis") else b"AMQP\x00\x00\x00\x00"
+
+        def ready() -> bool:
+            host = str(self._container.get_container_host_ip())
+            port = int(self._container.get_exposed_port(self._port))
+            return _answers(port, probe, probe[:4].replace(b"PING", b"+PON"), host=host)
+
+        wait_ready(ready, alive=lambda: True, what="the container")
+
+    def kill(self) -> None:
+        """SIGKILL inside of Docker; the container's data stay."""
+        self._container.get_wrapped_container().kill()
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same data."""
+        self.kill()
+        self.start()
+
+    def wipe(self) -> None:
+        """Remove the container; the next start makes an empty one."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Remove the container and its data."""
+        if self._container is not None:
+            self._container.stop()
+            self._container = None
+
+    def pids(self) -> tuple[int, ...]:
+        """None: its processes belong to Docker."""
+        return ()
+
+
+class Servers:
+    """Both servers of a session: `with Servers() as servers: servers.redis.url`."""
+
+    def __init__(self, choice: Choice | None = None) -> None:
+        """Raises MisconfiguredError when the machine offers none; the text says what to install."""
+        self.choice = choice or look()
+        if self.choice.kind == "none":
+            raise MisconfiguredError(self.choice.reason)
+        self._directory = Path(tempfile.mkdtemp(prefix="orchestrator-servers-"))
+        self.redis: Redis | _Container
+        self.rabbitmq: RabbitMQ | _Container
+        if self.choice.kind == "docker":
+            self.redis = _Container(_redis_container, "redis://{host}:{port}/0", 6379)
+            self.rabbitmq = _Container(
+                _rabbitmq_container, "amqp://guest:guest@{host}:{port}/", 5672
+            )
+        else:
+            self.redis = Redis(self._directory / "redis", executable=self.choice.redis_path)
+            self.rabbitmq = RabbitMQ(
+                self._directory / "rabbitmq", executable=self.choice.rabbitmq_path
+            )
+
+    def __enter__(self) -> Servers:
+        try:
+            self.redis.start()
+            self.rabbitmq.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End both and delete their data."""
+        try:
+            self.rabbitmq.stop()
+        finally:
+            self.redis.stop()
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_ready(ready: Callable[[], bool], *, alive: Callable[[], bool], what: str) -> None:
+    """Poll `ready` until it is true.
+
+    Raises:
+        UnavailableError: `alive` turned false, or 60 seconds passed.
+    """
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while not ready():
+        if not alive():
+            raise UnavailableError(f"{what} ended before it answered")
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"{what} did not answer within {READY_SECONDS_MAX:.0f} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(port: int, question: bytes, start: bytes, *, host: str = "127.0.0.1") -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1) as client:
+            client.sendall(question)
+            return client.recv(len(start)) == start
+    except OSError:
+        return False
+
+
+def _find_epmd() -> str:
+    epmd = shutil.which("epmd")
+    if epmd is None:
+        raise MisconfiguredError("epmd is not on the PATH; it is a part of Erlang: install erlang")
+    return epmd
+
+
+def _docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    try:
+        answer = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0
+
+
+def _redis_container() -> Any:  # Any: testcontainers has no types
+    from testcontainers.core.container import DockerContainer
+
+    container: Any = DockerContainer(_REDIS_IMAGE)  # Any: as above
+    return container.with_command(["redis-server", *_REDIS_OPTIONS]).with_exposed_ports(6379)
+
+
+def _rabbitmq_container() -> Any:  # Any: testcontainers has no types
+    from testcontainers.core.container import DockerContainer
+
+    container: Any = DockerContainer(_RABBITMQ_IMAGE, hostname="rabbit")  # Any: as above
+    return container.with_exposed_ports(5672)

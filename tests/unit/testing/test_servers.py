@@ -1,0 +1,60 @@
+"""Which servers a session takes, and that it starts and ends only its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.exceptions import UnavailableError
+from orchestrator.testing.servers import Redis, Servers, choose, wait_ready
+
+
+def test_docker_is_preferred_when_it_answers() -> None:
+    assert choose(True, "/bin/redis-server", "/bin/rabbitmq-server").kind == "docker"
+
+
+def test_servers_on_the_path_are_taken_when_docker_does_not_answer() -> None:
+    choice = choose(False, "/bin/redis-server", "/bin/rabbitmq-server")
+    assert (choice.kind, choice.redis_path) == ("path", "/bin/redis-server")
+    assert "/bin/rabbitmq-server" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("redis", "rabbitmq", "missing"),
+    [
+        (None, "/bin/rabbitmq-server", "redis-server is not"),
+        ("/bin/redis-server", None, "rabbitmq-server is not"),
+        (None, None, "redis-server and rabbitmq-server is not"),
+    ],
+)
+def test_the_reason_names_what_is_missing(
+    redis: str | None, rabbitmq: str | None, missing: str
+) -> None:
+    choice = choose(False, redis, rabbitmq)
+    assert choice.kind == "none"
+    assert missing in choice.reason
+
+
+def test_a_server_that_ends_is_not_waited_for() -> None:
+    with pytest.raises(UnavailableError, match="ended before it answered"):
+        wait_ready(lambda: False, alive=lambda: False, what="a server")
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="last output"):
+        Redis(tmp_path, executable="/bin/false").start()
+
+
+@pytest.mark.servers
+def test_killed_servers_come_back_at_the_same_place(servers: Servers) -> None:
+    for server in (servers.redis, servers.rabbitmq):
+        before, url = server.pids(), server.url
+        server.restart()
+        if servers.choice.kind == "path":
+            assert server.url == url
+            assert server.pids() != before
+            for pid in before:
+                with pytest.raises(ProcessLookupError):
+                    os.kill(pid, 0)
