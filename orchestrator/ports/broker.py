@@ -101,6 +101,11 @@ class Delivery(Protocol):
         """What an answer repeats."""
         ...
 
+    @property
+    def reason(self) -> str | None:
+        """Why it is a dead letter, if it is one and the reason is known."""
+        ...
+
     def ack(self) -> None:
         """Its effect is definite; forget it. Never fails: a lost ack means a redelivery."""
         ...
