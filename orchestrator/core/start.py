@@ -1,0 +1,169 @@
+"""A wish to start → the table that the store looks up (no run, open, closed well, closed badly →
+act).
+
+Temporal's rules: the conflict policy is looked at only while a run is open, the reuse policy only
+when the newest run is closed.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TypeVar
+
+import msgspec
+
+from orchestrator.core.close import run_timeout_ms
+from orchestrator.core.transition import NewRun, StartRun
+from orchestrator.exceptions import RPCError, RPCStatusCode
+from orchestrator.ids import (
+    RunId,
+    check_name,
+    check_run_id,
+    check_task_queue,
+    check_workflow_id,
+)
+from orchestrator.limits import WORKFLOW_TASK_TIMEOUT_MAX_MS, WORKFLOW_TASK_TIMEOUT_MS
+from orchestrator.wire.events import WorkflowExecutionStarted, WorkflowExecutionTerminated
+from orchestrator.wire.messages import StartRequest
+from orchestrator.wire.options import RetryOptions
+from orchestrator.wire.payload import Header, Payload
+
+
+class Reuse(Enum):
+    """May the id of a closed run be used again?"""
+
+    ALLOW_DUPLICATE = "allow_duplicate"
+    ALLOW_DUPLICATE_FAILED_ONLY = "allow_duplicate_failed_only"
+    REJECT_DUPLICATE = "reject_duplicate"
+
+
+class Conflict(Enum):
+    """What to do about an open run."""
+
+    FAIL = "fail"
+    USE_EXISTING = "use_existing"
+    TERMINATE_EXISTING = "terminate_existing"
+
+
+class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start asks for. `request_id` becomes the run id. Times are durations."""
+
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    request_id: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    reuse: Reuse = Reuse.ALLOW_DUPLICATE
+    conflict: Conflict = Conflict.FAIL
+    execution_timeout_ms: int | None = None
+    run_timeout_ms: int | None = None
+    task_timeout_ms: int | None = None
+    start_delay_ms: int = 0
+    retry_policy: RetryOptions | None = None
+    memo: dict[str, Payload] = {}
+    identity: str = ""
+
+
+def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
+    """The start that `options` ask for, at the store's time `now_ms` or an estimate of it.
+
+    Raises:
+        InvalidNameError: an id, type or queue cannot be one.
+        RPCError: INVALID_ARGUMENT, a time is negative or a policy does not fit.
+    """
+    run_id = check_run_id(options.request_id)
+    execution_ms = _duration("execution_timeout_ms", options.execution_timeout_ms)
+    started = WorkflowExecutionStarted(
+        workflow_type=check_name("workflow type", options.workflow_type),
+        task_queue=check_task_queue(options.task_queue),
+        input=options.input,
+        header=options.header,
+        execution_timeout_ms=execution_ms,
+        execution_deadline_ms=None if execution_ms is None else now_ms + execution_ms,
+        run_timeout_ms=_duration("run_timeout_ms", options.run_timeout_ms),
+        task_timeout_ms=_task_timeout(options.task_timeout_ms),
+        identity=options.identity,
+        retry_policy=options.retry_policy,
+        first_run_id=run_id,
+        first_task_backoff_ms=_duration("start_delay_ms", options.start_delay_ms) or 0,
+        memo=options.memo,
+    )
+    terminate = None
+    if options.conflict is Conflict.TERMINATE_EXISTING:
+        terminate = WorkflowExecutionTerminated(
+            reason=f"replaced by run {run_id}", identity=options.identity
+        )
+    return StartRun(
+        workflow_id=check_workflow_id(options.workflow_id),
+        run=_new_run(run_id, started, now_ms=now_ms),
+        attach=options.conflict is Conflict.USE_EXISTING,
+        terminate=terminate,
+        after_completed=options.reuse is Reuse.ALLOW_DUPLICATE,
+        after_failed=options.reuse is not Reuse.REJECT_DUPLICATE,
+    )
+
+
+def options_of(request: StartRequest) -> StartOptions:
+    """What a start message asks for. Without a request id the workflow id counts as one.
+
+    Raises:
+        RPCError: INVALID_ARGUMENT, a policy's name is unknown.
+    """
+    return StartOptions(
+        workflow_id=request.workflow_id,
+        workflow_type=request.workflow_type,
+        task_queue=request.task_queue,
+        request_id=request.request_id or request.workflow_id,
+        input=tuple(Payload(data=argument) for argument in request.input),
+        reuse=_policy(Reuse, "id_reuse_policy", request.id_reuse_policy),
+        conflict=_policy(Conflict, "id_conflict_policy", request.id_conflict_policy),
+        execution_timeout_ms=request.execution_timeout_ms,
+        run_timeout_ms=request.run_timeout_ms,
+        task_timeout_ms=request.task_timeout_ms,
+        start_delay_ms=request.start_delay_ms or 0,
+        retry_policy=request.retry_policy,
+        memo={key: Payload(data=value) for key, value in request.memo.items()},
+        identity="gateway",
+    )
+
+
+def _new_run(run_id: RunId, started: WorkflowExecutionStarted, *, now_ms: int) -> NewRun:
+    timeout_ms = run_timeout_ms(started, now_ms=now_ms)
+    delay_ms = started.first_task_backoff_ms
+    if timeout_ms is not None and started.run_timeout_ms is not None:
+        # A run's time begins with its first task; the chain's deadline stands.
+        timeout_ms = min(
+            started.run_timeout_ms + delay_ms,
+            started.execution_timeout_ms or started.run_timeout_ms + delay_ms,
+        )
+    return NewRun(
+        run_id=run_id, started=started, run_timeout_ms=timeout_ms, first_task_delay_ms=delay_ms
+    )
+
+
+def _duration(name: str, value_ms: int | None) -> int | None:
+    if value_ms is not None and value_ms < 0:
+        raise RPCError(
+            f"{name}: expected 0 or more milliseconds, found {value_ms}",
+            RPCStatusCode.INVALID_ARGUMENT,
+        )
+    return value_ms or None
+
+
+def _task_timeout(value_ms: int | None) -> int:
+    given_ms = _duration("task_timeout_ms", value_ms) or WORKFLOW_TASK_TIMEOUT_MS
+    return min(given_ms, WORKFLOW_TASK_TIMEOUT_MAX_MS)
+
+
+_Policy = TypeVar("_Policy", Reuse, Conflict)
+
+
+def _policy(kind: type[_Policy], name: str, value: str) -> _Policy:
+    try:
+        return kind(value)
+    except ValueError as error:
+        known = ", ".join(one.value for one in kind)
+        raise RPCError(
+            f"{name}: expected one of {known}, found {value!r}", RPCStatusCode.INVALID_ARGUMENT
+        ) from error
