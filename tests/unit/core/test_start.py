@@ -110,5 +110,5 @@ def test_an_unknown_policy_in_a_message_names_the_known_ones() -> None:
         b'{"type":"start","workflow_id":"a","workflow_type":"b","task_queue":"c",'
         b'"id_reuse_policy":"always"}'
     )
-    with pytest.raises(RPCError, match="expected one of allow_duplicate, .*found 'always'"):
+    with pytest.raises(RPCError, match=r"expected one of allow_duplicate, .*found 'always'"):
         options_of(request)
