@@ -123,15 +123,15 @@ class _Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def kill(self) -> None:
-        """Send SIGKILL to the process started here and wait until it is gone."""
+        """Send SIGKILL to the process group started here and wait until it is gone."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Send SIGTERM to the process started here, SIGKILL when it does not obey."""
+        """Send SIGTERM to the process group started here, SIGKILL when it does not obey."""
         self._end(signal.SIGTERM)
 
     def pids(self) -> tuple[int, ...]:
-        """The process id while it runs."""
+        """The process started here while it runs; it leads a group that holds its children."""
         process = self._process
         return (process.pid,) if process and process.poll() is None else ()
 
@@ -163,13 +163,15 @@ class _Process:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.poll() is None:
-            process.send_signal(number)
+        # RabbitMQ runs below a script: the whole group ends, and is waited for.
+        _signal_group(process.pid, number)
         try:
             process.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            _wait_group_gone(process.pid)
+        except (subprocess.TimeoutExpired, UnavailableError):
+            _signal_group(process.pid, signal.SIGKILL)
             process.wait()
+            _wait_group_gone(process.pid)
 
 
 class Redis(_Process):
@@ -400,6 +402,40 @@ def wait_ready(ready: Callable[[], bool], *, alive: Callable[[], bool], what: st
         if time.monotonic() > deadline:
             raise UnavailableError(f"{what} did not answer within {READY_SECONDS_MAX:.0f} s")
         time.sleep(POLL_SECONDS)
+
+
+def _signal_group(group: int, number: signal.Signals) -> bool:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait_group_gone(group: int) -> None:
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while _group_lives(group):
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"process group {group} does not end")
+        time.sleep(POLL_SECONDS)
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a member still runs; a zombie that nobody collects (containers' init) does not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    if not Path("/proc/self/stat").exists():
+        return True
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, found = stat.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue  # it ended while we looked
+        if int(found) == group and state not in "ZX":
+            return True
+    return False
 
 
 def _listens(port: int) -> bool:
