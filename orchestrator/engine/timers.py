@@ -1,0 +1,188 @@
+"""What is due in `timers`: timers of workflow code, deadlines of activities, ends of runs.
+
+Reads the due row's facts, lets pure code judge, and asks the store to do it if nothing has moved.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from orchestrator.core.attempts import (
+    AskHolder,
+    AttemptFacts,
+    Dispatch,
+    Expire,
+    RunFacts,
+    Verdict,
+    Wait,
+    judge_backing_off,
+    judge_running,
+    judge_waiting,
+    lost,
+    task_of,
+)
+from orchestrator.core.transition import AttemptName, ForcedClose, Redispatch
+from orchestrator.engine.dispatch import Dispatcher
+from orchestrator.ids import Namespace
+from orchestrator.ports.store import (
+    Appended,
+    AttemptRecord,
+    AttemptState,
+    Closed,
+    DueKind,
+    DueRow,
+    Finished,
+    Redispatched,
+    Store,
+)
+from orchestrator.wire.events import (
+    ActivityTaskScheduled,
+    WorkflowExecutionStarted,
+    WorkflowExecutionTimedOut,
+)
+from orchestrator.wire.options import RunStatus
+
+
+class Timers:
+    """Does what due rows of `timers` ask for."""
+
+    def __init__(
+        self, store: Store, dispatcher: Dispatcher, *, namespace: Namespace, retention_ms: int
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._namespace = namespace
+        self._retention_ms = retention_ms
+
+    async def take(self, row: DueRow, *, now_ms: int) -> None:
+        """Act on one due row; a row that has moved or gone meanwhile is left alone."""
+        match row.kind:
+            case DueKind.TIMER:
+                await self._fire(row)
+            case DueKind.ACTIVITY:
+                await self._judge(row, now_ms=now_ms)
+            case DueKind.RUN_TIMEOUT:
+                await self._time_out(row)
+            case DueKind.AFTER_CLOSE:
+                await self._store.after_close_done(row, retention_ms=self._retention_ms)
+            case DueKind.RETENTION:
+                await self._store.delete_run(row)
+            case _ as unknown:
+                assert_never(unknown)
+
+    async def _fire(self, row: DueRow) -> None:
+        answer = await self._store.fire_timer(row)
+        if isinstance(answer, Appended) and answer.wake is not None:
+            self._dispatcher.wake(row.workflow_id, answer.wake)
+
+    async def _time_out(self, row: DueRow) -> None:
+        close = ForcedClose(
+            workflow_id=row.workflow_id,
+            run_id=row.run_id,
+            event=WorkflowExecutionTimedOut(),
+            status=RunStatus.TIMED_OUT,
+            due_only=True,
+        )
+        answer = await self._store.force_close(close)
+        if isinstance(answer, Closed) and answer.woken is not None:
+            self._dispatcher.wake(row.workflow_id, answer.woken)
+
+    async def _judge(self, row: DueRow, *, now_ms: int) -> None:
+        record = await self._store.record(row.workflow_id, row.run_id, row.event_id)
+        event = await self._store.event(row.workflow_id, row.run_id, row.event_id)
+        if record is None or event is None:
+            return
+        if not isinstance(event.attributes, ActivityTaskScheduled):
+            return
+        scheduled, name, facts = event.attributes, _name(row, record), facts_of(record)
+        match record.state:
+            case AttemptState.SCHEDULED:
+                verdict: Verdict = judge_waiting(name, scheduled, facts, now_ms=now_ms)
+            case AttemptState.BACKING_OFF:
+                verdict = judge_backing_off(name, scheduled, facts, now_ms=now_ms)
+            case AttemptState.RUNNING:
+                verdict = judge_running(name, scheduled, facts, now_ms=now_ms)
+                if isinstance(verdict, AskHolder) and not await self._holder_lives(record):
+                    verdict = lost(name, scheduled, facts, now_ms=now_ms)
+            case AttemptState.DONE:
+                return
+            case _ as unknown:
+                assert_never(unknown)
+        await self._carry_out(row, verdict, name, scheduled, record)
+
+    async def _carry_out(
+        self,
+        row: DueRow,
+        verdict: Verdict,
+        name: AttemptName,
+        scheduled: ActivityTaskScheduled,
+        record: AttemptRecord,
+    ) -> None:
+        match verdict:
+            case Wait(due_in_ms) | AskHolder(due_in_ms):
+                await self._store.postpone(name, due_in_ms=due_in_ms)
+            case Expire(finish):
+                finished = await self._store.finish(finish)
+                if isinstance(finished, Finished) and finished.wake is not None:
+                    self._dispatcher.wake(row.workflow_id, finished.wake)
+            case Dispatch(attempt, due_in_ms):
+                redispatch = Redispatch(
+                    name=name,
+                    token=record.token if record.state is AttemptState.RUNNING else None,
+                    attempt=attempt,
+                    due_in_ms=due_in_ms,
+                    lost=record.state is AttemptState.RUNNING,
+                )
+                answer = await self._store.redispatch(redispatch)
+                if isinstance(answer, Redispatched):
+                    await self._publish(row, scheduled, answer.record)
+            case _ as unknown:
+                assert_never(unknown)
+
+    async def _publish(
+        self, row: DueRow, scheduled: ActivityTaskScheduled, record: AttemptRecord
+    ) -> None:
+        first = await self._store.event(row.workflow_id, row.run_id, 1)
+        if first is None or not isinstance(first.attributes, WorkflowExecutionStarted):
+            return
+        run = RunFacts(
+            namespace=self._namespace,
+            workflow_id=row.workflow_id,
+            run_id=row.run_id,
+            workflow_type=first.attributes.workflow_type,
+            task_queue=first.attributes.task_queue,
+        )
+        self._dispatcher.activity(task_of(run, scheduled, facts_of(record)))
+
+    async def _holder_lives(self, record: AttemptRecord) -> bool:
+        return record.holder is not None and await self._store.is_alive(record.holder)
+
+
+def facts_of(record: AttemptRecord) -> AttemptFacts:
+    """What decisions need of a record."""
+    return AttemptFacts(
+        event_id=record.event_id,
+        key=record.key,
+        attempt=record.attempt,
+        scheduled_at_ms=record.scheduled_at_ms,
+        attempt_scheduled_at_ms=record.attempt_scheduled_at_ms,
+        token=record.token,
+        started_at_ms=record.started_at_ms,
+        heartbeat_at_ms=record.heartbeat_at_ms,
+        deadline_ms=record.deadline_ms,
+        dispatches=record.dispatches,
+        losses=record.losses,
+        holder=record.holder or "",
+        details=record.details,
+        last_failure=record.last_failure,
+    )
+
+
+def _name(row: DueRow, record: AttemptRecord) -> AttemptName:
+    return AttemptName(
+        workflow_id=row.workflow_id,
+        run_id=row.run_id,
+        event_id=record.event_id,
+        key=record.key,
+        attempt=record.attempt,
+    )
