@@ -1,0 +1,1 @@
+"""Adapters: what stands behind the ports. They never import each other."""

@@ -1,0 +1,47 @@
+"""The store of one process: the same acts as the scripts in Redis, on dictionaries.
+
+It carries a newcomer's first run, users' tests with a clock of their own, and the simulation of the
+engine; one contract suite holds it and the Redis store to the same behaviour. Nothing survives the
+process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from orchestrator.adapters.memory.store_activities import MemoryActivities
+from orchestrator.adapters.memory.store_duties import MemoryDuties
+from orchestrator.adapters.memory.store_presence import MemoryPresence, MemoryVisibility
+from orchestrator.adapters.memory.store_runs import MemoryRuns
+from orchestrator.adapters.memory.store_state import MemoryState
+from orchestrator.ids import Namespace
+from orchestrator.limits import SHARDS
+
+
+class MemoryStore(MemoryRuns, MemoryActivities, MemoryDuties, MemoryPresence, MemoryVisibility):
+    """Implements `orchestrator.ports.store.Store`. Equal seeds and clocks give equal answers."""
+
+    def __init__(
+        self,
+        *,
+        now_ms: Callable[[], int],
+        random: Random,
+        namespace: Namespace = Namespace("default"),
+        shards: int = SHARDS,
+    ) -> None:
+        """Make an empty namespace; `now_ms` is the store's clock, `random` mints its tokens."""
+        super().__init__(
+            MemoryState(namespace=namespace, shards=shards, now_ms=now_ms, random=random)
+        )
+
+    @property
+    def shards(self) -> int:
+        """The number of shards."""
+        return self._state.shards
+
+    async def open(self) -> None:
+        """Nothing to connect to."""
+
+    async def close(self) -> None:
+        """Nothing to disconnect from: the content stays for the next `open`."""

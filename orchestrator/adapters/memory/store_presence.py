@@ -1,0 +1,93 @@
+"""Signs of life, notices and listings, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from orchestrator.adapters.memory.store_state import MemoryState
+from orchestrator.core.transition import AttemptName
+from orchestrator.ids import ProcessName, TaskQueue, WorkflowId
+from orchestrator.limits import LIST_PAGE, PRESENCE_TTL_MS
+from orchestrator.ports.store import IndexRow
+from orchestrator.wire.options import RunStatus
+
+
+class MemoryWatch:
+    """A subscription to the closes of one workflow id."""
+
+    def __init__(
+        self, state: MemoryState, workflow_id: WorkflowId, on_notice: Callable[[], None]
+    ) -> None:
+        self._state = state
+        self._workflow_id = workflow_id
+        self._on_notice: Callable[[], None] | None = on_notice
+        state.watchers.setdefault(workflow_id, []).append(on_notice)
+
+    async def close(self) -> None:
+        """End it; again does nothing."""
+        if self._on_notice is None:
+            return
+        watchers = self._state.watchers[self._workflow_id]
+        watchers.remove(self._on_notice)
+        self._on_notice = None
+        if not watchers:
+            del self._state.watchers[self._workflow_id]
+
+
+class MemoryPresence:
+    """Who lives, and who is told what."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def announce(self, process: ProcessName) -> None:
+        """See `PresenceStore.announce`."""
+        self._state.present[process] = self._state.now_ms() + PRESENCE_TTL_MS
+
+    async def withdraw(self, process: ProcessName) -> None:
+        """See `PresenceStore.withdraw`."""
+        self._state.present.pop(process, None)
+        self._state.listeners.pop(process, None)
+
+    async def is_alive(self, process: ProcessName) -> bool:
+        """See `PresenceStore.is_alive`."""
+        until_ms = self._state.present.get(process, 0)
+        return process in self._state.listeners and until_ms > self._state.now_ms()
+
+    async def listen(self, process: ProcessName, on_cancel: Callable[[AttemptName], None]) -> None:
+        """See `PresenceStore.listen`."""
+        self._state.listeners[process] = on_cancel
+
+    async def watch(self, workflow_id: WorkflowId, on_notice: Callable[[], None]) -> MemoryWatch:
+        """See `PresenceStore.watch`."""
+        return MemoryWatch(self._state, workflow_id, on_notice)
+
+
+class MemoryVisibility:
+    """Listings."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def list_runs(
+        self, *, status: RunStatus | None = None
+    ) -> AsyncIterator[Sequence[IndexRow]]:
+        """See `VisibilityStore.list_runs`."""
+        state = self._state
+        records = sorted(
+            (record for record in state.runs.values() if status in (None, record.status)),
+            key=lambda record: (state.shard(record.workflow_id), -record.started_at_ms),
+        )
+        for position in range(0, len(records), LIST_PAGE):
+            yield tuple(
+                IndexRow(
+                    workflow_id=record.workflow_id,
+                    run_id=record.run_id,
+                    workflow_type=record.started.workflow_type,
+                    task_queue=TaskQueue(record.started.task_queue),
+                    status=record.status,
+                    started_at_ms=record.started_at_ms,
+                    closed_at_ms=record.closed_at_ms,
+                )
+                for record in records[position : position + LIST_PAGE]
+            )

@@ -1,0 +1,384 @@
+"""Runs in memory: starts, appends, workflow tasks, commits, closes, reads.
+
+Each method makes the tests that its script in Redis makes, in the same order.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from orchestrator.adapters.memory.store_reads import MemoryReads
+from orchestrator.adapters.memory.store_state import (
+    Attempt,
+    RunRecord,
+    WakeupRow,
+    Workflow,
+    called_row,
+    marked,
+    wake_of,
+)
+from orchestrator.core.transition import (
+    ActivityToCancel,
+    ActivityToSchedule,
+    Append,
+    AttemptName,
+    ForcedClose,
+    StartRun,
+    TaskFailure,
+    Transition,
+)
+from orchestrator.ids import EventId, RunId, WorkflowId
+from orchestrator.limits import INBOX_ENTRIES_MAX, WAKEUP_REPEATS_MS
+from orchestrator.ports.store import (
+    AppendAnswer,
+    Appended,
+    Attached,
+    AttemptRecord,
+    AttemptState,
+    Closed,
+    CommitAnswer,
+    Committed,
+    DueKind,
+    Duplicate,
+    Full,
+    NotOpen,
+    Refused,
+    Stale,
+    StartAnswer,
+    Started,
+    StartRefused,
+    Synced,
+    Wake,
+)
+from orchestrator.wire.options import RunStatus
+
+
+class MemoryRuns(MemoryReads):
+    """The right to start, read, commit and end runs."""
+
+    async def start(self, start: StartRun) -> StartAnswer:
+        """See `RunStore.start`."""
+        state, now_ms = self._state, self._state.now_ms()
+        run_id = start.run.run_id
+        workflow = state.workflows.get(start.workflow_id)
+        if (start.workflow_id, run_id) in state.runs:
+            wake = _first_wake(workflow, run_id)
+            return Started(run_id=run_id, new=False, now_ms=now_ms, wake=wake)
+        if workflow is not None:
+            head = workflow.head
+            if head.status is RunStatus.RUNNING:
+                if start.attach:
+                    return Attached(run_id=head.run_id, now_ms=now_ms)
+                allowed = start.terminate is not None
+            elif head.status in (RunStatus.COMPLETED, RunStatus.CONTINUED_AS_NEW):
+                allowed = start.after_completed
+            else:
+                allowed = start.after_failed
+            if not allowed:
+                record = state.runs[start.workflow_id, head.run_id]
+                return StartRefused(
+                    run_id=head.run_id,
+                    workflow_type=record.started.workflow_type,
+                    status=head.status,
+                    now_ms=now_ms,
+                )
+            if head.status is RunStatus.RUNNING and start.terminate is not None:
+                state.force(
+                    start.workflow_id, start.terminate, status=RunStatus.TERMINATED, now_ms=now_ms
+                )
+        wake = state.make_run(start.workflow_id, start.run, now_ms=now_ms, token=state.mint())
+        return Started(run_id=run_id, new=True, now_ms=now_ms, wake=wake)
+
+    async def append(self, append: Append) -> AppendAnswer:
+        """See `RunStore.append`."""
+        state, now_ms = self._state, self._state.now_ms()
+        workflow = state.workflows.get(append.workflow_id)
+        if workflow is None:
+            return NotOpen(run_id=None, status=None, now_ms=now_ms)
+        if append.operation_id is not None and append.operation_id in workflow.seen:
+            return Duplicate(now_ms=now_ms)
+        refusal = self._not_open(append.workflow_id, append.run_id, append.first_run_id, now_ms)
+        if refusal is not None:
+            return refusal
+        if append.message and len(workflow.inbox) >= INBOX_ENTRIES_MAX:
+            return Full(unread=len(workflow.inbox), now_ms=now_ms)
+        entry = state.add_entry(
+            workflow, append.body, now_ms=now_ms, mark=state.mint(), message=append.message
+        )
+        if append.operation_id is not None:
+            state.remember(workflow, append.operation_id)
+        return Appended(
+            run_id=workflow.head.run_id,
+            number=entry.number,
+            now_ms=now_ms,
+            wake=state.wake_once(workflow, entry, now_ms=now_ms),
+        )
+
+    async def sync(
+        self, workflow_id: WorkflowId, *, task_timeout_ms: int, count_attempt: bool
+    ) -> Synced | None:
+        """See `RunStore.sync`. Entries that a start delay holds back are not shown."""
+        now_ms = self._state.now_ms()
+        workflow = self._state.workflows.get(workflow_id)
+        if workflow is None:
+            return None
+        row = workflow.row
+        if row is None or row.delayed:
+            return Synced(head=workflow.head, unread=(), now_ms=now_ms)
+        workflow.row = WakeupRow(now_ms + task_timeout_ms, now_ms)
+        if count_attempt:
+            workflow.set_head(attempt=workflow.head.attempt + 1)
+        return Synced(head=workflow.head, unread=workflow.page(), now_ms=now_ms)
+
+    async def extend(self, workflow_id: WorkflowId, *, task_timeout_ms: int) -> None:
+        """See `RunStore.extend`."""
+        workflow = self._state.workflows.get(workflow_id)
+        if workflow is not None and workflow.row is not None and workflow.row.published:
+            workflow.row.due_at_ms = self._state.now_ms() + task_timeout_ms
+
+    async def hand_back(self, workflow_id: WorkflowId, *, delay_ms: int) -> None:
+        """See `RunStore.hand_back`."""
+        now_ms = self._state.now_ms()
+        workflow = self._state.workflows.get(workflow_id)
+        if workflow is None or workflow.row is None or workflow.row.delayed:
+            return
+        workflow.row = WakeupRow(now_ms + delay_ms, now_ms, published=False)
+        workflow.set_head(sticky=None)
+
+    async def commit(self, transition: Transition) -> CommitAnswer:
+        """See `RunStore.commit`."""
+        now_ms = self._state.now_ms()
+        workflow = self._state.workflows.get(transition.workflow_id)
+        if workflow is None:
+            return Stale(now_ms=now_ms)
+        if workflow.head.token == transition.new_token:
+            return _committed_again(workflow, transition, now_ms)
+        if not _fits(workflow, transition):
+            return Stale(now_ms=now_ms)
+        close = transition.close
+        unseen = sum(number > transition.consumed_to for number in workflow.messages)
+        if close is not None and not close.forced and close.successor is None and unseen:
+            return Refused(now_ms=now_ms, unseen=unseen)
+        self._write(workflow, transition, now_ms)
+        if close is None:
+            _settle_row(workflow, now_ms)
+            return Committed(now_ms=now_ms, unread=workflow.page())
+        self._state.end_run(
+            workflow,
+            self._record(transition.workflow_id, transition.run_id),
+            status=close.status,
+            now_ms=now_ms,
+            keep_inbox=close.keep_inbox and close.successor is not None,
+        )
+        woken = None
+        if close.successor is not None:
+            woken = self._state.make_run(
+                transition.workflow_id, close.successor, now_ms=now_ms, token=transition.new_token
+            )
+        return Committed(now_ms=now_ms, woken=woken)
+
+    async def fail_task(self, failure: TaskFailure) -> Committed | Stale:
+        """See `RunStore.fail_task`."""
+        now_ms = self._state.now_ms()
+        workflow = self._state.open_workflow(failure.workflow_id, failure.run_id)
+        if workflow is not None and workflow.head.token == failure.new_token:
+            return Committed(now_ms=now_ms)
+        if (
+            workflow is None
+            or workflow.head.token != failure.token
+            or failure.first_event_id != workflow.head.last_event_id + 1
+        ):
+            return Stale(now_ms=now_ms)
+        self._record(failure.workflow_id, failure.run_id).history.extend(failure.events)
+        workflow.set_head(
+            token=failure.new_token,
+            last_event_id=EventId(workflow.head.last_event_id + len(failure.events)),
+            problem=failure.problem,
+            sticky=None,
+        )
+        if workflow.row is not None:
+            workflow.row = WakeupRow(now_ms + failure.backoff_ms, now_ms, published=False)
+        return Committed(now_ms=now_ms)
+
+    async def force_close(self, close: ForcedClose) -> Closed | NotOpen:
+        """See `RunStore.force_close`."""
+        state, now_ms = self._state, self._state.now_ms()
+        workflow = state.workflows.get(close.workflow_id)
+        if workflow is None:
+            return NotOpen(run_id=None, status=None, now_ms=now_ms)
+        target = close.run_id or workflow.head.run_id
+        record = state.runs.get((close.workflow_id, target))
+        if (
+            close.successor is not None
+            and (close.workflow_id, close.successor.run_id) in state.runs
+        ):
+            wake = _first_wake(workflow, close.successor.run_id)
+            return Closed(run_id=target, now_ms=now_ms, woken=wake)
+        if record is not None and record.history[-1].attributes == close.event:
+            return Closed(run_id=target, now_ms=now_ms)
+        refusal = self._not_open(close.workflow_id, close.run_id, close.first_run_id, now_ms)
+        if refusal is not None:
+            return refusal
+        due_at_ms = state.timers.get((DueKind.RUN_TIMEOUT, close.workflow_id, target, EventId(0)))
+        if close.due_only and (due_at_ms is None or due_at_ms > now_ms):
+            return NotOpen(run_id=target, status=RunStatus.RUNNING, now_ms=now_ms)
+        state.force(close.workflow_id, close.event, status=close.status, now_ms=now_ms)
+        woken = None
+        if close.successor is not None:
+            woken = state.make_run(
+                close.workflow_id, close.successor, now_ms=now_ms, token=state.mint()
+            )
+        return Closed(run_id=target, now_ms=now_ms, woken=woken)
+
+    def _record(self, workflow_id: WorkflowId, run_id: RunId) -> RunRecord:
+        return self._state.runs[workflow_id, run_id]
+
+    def _not_open(
+        self,
+        workflow_id: WorkflowId,
+        run_id: RunId | None,
+        first_run_id: RunId | None,
+        now_ms: int,
+    ) -> NotOpen | None:
+        """Why the newest run is not the open run that is meant; None when it is."""
+        head = self._state.workflows[workflow_id].head
+        if run_id is not None and run_id != head.run_id:
+            other = self._state.runs.get((workflow_id, run_id))
+            status = None if other is None else other.status
+            return NotOpen(run_id=run_id, status=status, now_ms=now_ms)
+        record = self._record(workflow_id, head.run_id)
+        if first_run_id is not None and first_run_id != record.first_run_id:
+            return NotOpen(run_id=None, status=None, now_ms=now_ms)
+        if head.status is not RunStatus.RUNNING:
+            return NotOpen(run_id=head.run_id, status=head.status, now_ms=now_ms)
+        return None
+
+    def _write(self, workflow: Workflow, transition: Transition, now_ms: int) -> None:
+        """Write all of a transition but its close."""
+        record = self._record(transition.workflow_id, transition.run_id)
+        record.history.extend(transition.events)
+        for number in [number for number in workflow.inbox if number <= transition.consumed_to]:
+            del workflow.inbox[number]
+            workflow.messages.discard(number)
+        workflow.set_head(
+            token=transition.new_token,
+            last_event_id=EventId(workflow.head.last_event_id + len(transition.events)),
+            consumed=transition.consumed_to,
+            sticky=transition.sticky,
+            unfinished=transition.unfinished,
+            attempt=0,
+            problem=None,
+        )
+        identity = (transition.workflow_id, transition.run_id)
+        timers = self._state.timers
+        for event_id in transition.resolved:
+            record.attempts.pop(event_id, None)
+            timers.pop((DueKind.ACTIVITY, *identity, event_id), None)
+        for event_id in transition.disarm:
+            timers.pop((DueKind.TIMER, *identity, event_id), None)
+        if transition.close is not None:
+            return  # What a closing commit asks for beside has no run to belong to.
+        for timer in transition.timers:
+            timers[DueKind.TIMER, *identity, timer.event_id] = timer.fire_at_ms
+        for activity in transition.activities:
+            record.attempts[activity.event_id] = _scheduled(activity)
+            timers[DueKind.ACTIVITY, *identity, activity.event_id] = activity.due_at_ms
+        mark = self._state.mint()
+        for cancel in transition.cancels:
+            self._cancel(workflow, record, cancel, now_ms=now_ms, mark=mark)
+
+    def _cancel(
+        self,
+        workflow: Workflow,
+        record: RunRecord,
+        cancel: ActivityToCancel,
+        *,
+        now_ms: int,
+        mark: str,
+    ) -> None:
+        attempt = record.attempts.get(cancel.event_id)
+        if attempt is None or attempt.record.state is AttemptState.DONE:
+            return
+        found = attempt.record
+        if found.state is not AttemptState.RUNNING:
+            del record.attempts[cancel.event_id]
+            key = (DueKind.ACTIVITY, record.workflow_id, record.run_id, cancel.event_id)
+            self._state.timers.pop(key, None)
+            self._state.add_entry(workflow, cancel.entry, now_ms=now_ms, mark=mark)
+            return
+        attempt.record = msgspec.structs.replace(found, cancel_requested=True)
+        listener = None if found.holder is None else self._state.listeners.get(found.holder)
+        if listener is not None:
+            listener(
+                AttemptName(
+                    workflow_id=record.workflow_id,
+                    run_id=record.run_id,
+                    event_id=found.event_id,
+                    key=found.key,
+                    attempt=found.attempt,
+                )
+            )
+
+
+def _fits(workflow: Workflow, transition: Transition) -> bool:
+    """Whether the run stands where the transition was decided."""
+    head = workflow.head
+    if (
+        head.run_id != transition.run_id
+        or head.status is not RunStatus.RUNNING
+        or head.token != transition.token
+        or head.last_event_id + 1 != transition.first_event_id
+    ):
+        return False
+    if transition.consumed_mark is None:
+        return transition.consumed_to == head.consumed
+    return marked(workflow, transition.consumed_to, transition.consumed_mark)
+
+
+def _settle_row(workflow: Workflow, now_ms: int) -> None:
+    """Keep the row while somebody must go on, else remove it."""
+    if not workflow.inbox and not workflow.head.unfinished:
+        workflow.row = None
+        return
+    due_at_ms = now_ms + WAKEUP_REPEATS_MS[0]
+    if workflow.row is not None:
+        due_at_ms = max(due_at_ms, workflow.row.due_at_ms)
+    workflow.row = called_row(now_ms)
+    workflow.row.due_at_ms = due_at_ms
+
+
+def _committed_again(workflow: Workflow, transition: Transition, now_ms: int) -> Committed:
+    """The answer to a commit that was written before."""
+    if transition.close is None:
+        return Committed(now_ms=now_ms, unread=workflow.page())
+    successor = transition.close.successor
+    woken = None if successor is None else _first_wake(workflow, successor.run_id)
+    return Committed(now_ms=now_ms, woken=woken)
+
+
+def _first_wake(workflow: Workflow | None, run_id: RunId) -> Wake | None:
+    """The wake-up of a run whose first task nobody has committed and nothing holds back."""
+    if workflow is None or workflow.head.run_id != run_id or workflow.head.last_event_id != 1:
+        return None
+    return wake_of(workflow) if workflow.row is not None and workflow.row.published else None
+
+
+def _scheduled(activity: ActivityToSchedule) -> Attempt:
+    return Attempt(
+        AttemptRecord(
+            event_id=activity.event_id,
+            key=activity.key,
+            attempt=1,
+            state=AttemptState.SCHEDULED,
+            token=None,
+            holder=None,
+            cancel_requested=False,
+            scheduled_at_ms=activity.scheduled_at_ms,
+            attempt_scheduled_at_ms=activity.scheduled_at_ms,
+            started_at_ms=None,
+            heartbeat_at_ms=None,
+            deadline_ms=activity.deadline_ms,
+            dispatches=0,
+            losses=0,
+        )
+    )

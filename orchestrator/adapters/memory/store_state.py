@@ -1,0 +1,260 @@
+"""What the memory store keeps, and the steps its acts are made of.
+
+The acts stand in the files beside this one. A step never awaits, so an act is atomic between two
+turns of the event loop; each act checks first and writes last, as its script in Redis does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import msgspec
+
+from orchestrator.core.shard import shard_of
+from orchestrator.core.transition import AttemptName, NewRun
+from orchestrator.ids import (
+    CommitToken,
+    EventId,
+    Mark,
+    Namespace,
+    ProcessName,
+    RunId,
+    TaskQueue,
+    WorkflowId,
+)
+from orchestrator.limits import (
+    INBOX_PAGE_ENTRIES,
+    INLINE_ENTRY_BYTES_MAX,
+    SEEN_OPERATIONS_MAX,
+    WAKEUP_REPEATS_MS,
+)
+from orchestrator.ports.store import AttemptRecord, DueKind, Head, Wake
+from orchestrator.wire.codec import encode
+from orchestrator.wire.events import EventAttributes, HistoryEvent, WorkflowExecutionStarted
+from orchestrator.wire.inbox import FirstTask, InboxBody, InboxEntry
+from orchestrator.wire.options import RunStatus
+
+
+@dataclass(slots=True)
+class WakeupRow:
+    """A row of `wakeups`. `published` is false while it is held back by a delay or a back-off;
+    an append wakes a row that is `delayed` and leaves one that backs off alone."""
+
+    due_at_ms: int
+    since_ms: int
+    published: bool = True
+    delayed: bool = False
+    repeats: int = 0
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt's record, and what makes a repeated end recognisable."""
+
+    record: AttemptRecord
+    ended_token: str | None = None
+    retry_at_ms: int = 0
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """A run with its history and its attempts."""
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    started: WorkflowExecutionStarted
+    started_at_ms: int
+    status: RunStatus = RunStatus.RUNNING
+    closed_at_ms: int | None = None
+    history: list[HistoryEvent] = field(default_factory=list)
+    attempts: dict[EventId, Attempt] = field(default_factory=dict)
+    indexed_closed: bool = False
+
+    @property
+    def first_run_id(self) -> RunId:
+        """The first run of the chain."""
+        return RunId(self.started.first_run_id or self.run_id)
+
+
+@dataclass(slots=True)
+class Workflow:
+    """Everything of one workflow id. A seen operation maps to nothing; the dict keeps order."""
+
+    head: Head
+    inbox: dict[int, InboxEntry] = field(default_factory=dict)
+    messages: set[int] = field(default_factory=set)
+    seen: dict[str, None] = field(default_factory=dict)
+    row: WakeupRow | None = None
+
+    def set_head(self, **changes: Any) -> None:  # Any: fields of Head
+        """Replace fields of the head."""
+        self.head = msgspec.structs.replace(self.head, **changes)
+
+    def page(self) -> tuple[InboxEntry, ...]:
+        """The first unread entries, in order."""
+        return tuple(list(self.inbox.values())[:INBOX_PAGE_ENTRIES])
+
+    def clear_inbox(self) -> None:
+        """Delete what is unread."""
+        self.inbox.clear()
+        self.messages.clear()
+
+
+TimerKey = tuple[DueKind, WorkflowId, RunId, EventId]
+
+
+class MemoryState:
+    """The content of a namespace, and the steps that several acts share."""
+
+    def __init__(
+        self, *, namespace: Namespace, shards: int, now_ms: Callable[[], int], random: Random
+    ) -> None:
+        self.namespace = namespace
+        self.shards = shards
+        self.workflows: dict[WorkflowId, Workflow] = {}
+        self.runs: dict[tuple[WorkflowId, RunId], RunRecord] = {}
+        self.timers: dict[TimerKey, int] = {}
+        self.members: dict[ProcessName, int] = {}
+        self.present: dict[ProcessName, int] = {}
+        self.listeners: dict[ProcessName, Callable[[AttemptName], None]] = {}
+        self.watchers: dict[WorkflowId, list[Callable[[], None]]] = {}
+        self._read_clock = now_ms
+        self._random = random
+        self._latest_ms = 0
+
+    def now_ms(self) -> int:
+        """The store's time; it never goes back."""
+        self._latest_ms = max(self._latest_ms, self._read_clock())
+        return self._latest_ms
+
+    def mint(self) -> str:
+        """A fresh token or mark."""
+        return f"{self._random.getrandbits(64):016x}"
+
+    def shard(self, workflow_id: WorkflowId) -> int:
+        """The shard of a workflow id."""
+        return shard_of(self.namespace, workflow_id, shards=self.shards)
+
+    def open_workflow(self, workflow_id: WorkflowId, run_id: RunId) -> Workflow | None:
+        """The workflow, if `run_id` is its newest run and open."""
+        workflow = self.workflows.get(workflow_id)
+        if workflow is None or workflow.head.run_id != run_id:
+            return None
+        return workflow if workflow.head.status is RunStatus.RUNNING else None
+
+    def add_entry(
+        self, workflow: Workflow, body: InboxBody, *, now_ms: int, mark: str, message: bool = False
+    ) -> InboxEntry:
+        """Number an entry and put it into the inbox."""
+        number = workflow.head.inbox_last + 1
+        entry = InboxEntry(number=number, mark=mark, time_ms=now_ms, body=body)
+        workflow.inbox[number] = entry
+        workflow.set_head(inbox_last=number)
+        if message:
+            workflow.messages.add(number)
+            workflow.set_head(message_last=number)
+        return entry
+
+    def wake_once(self, workflow: Workflow, entry: InboxEntry, *, now_ms: int) -> Wake | None:
+        """Call somebody for `entry`, unless somebody was called before or the run backs off."""
+        if workflow.row is not None and not workflow.row.delayed:
+            return None
+        workflow.row = called_row(now_ms)
+        return wake_of(workflow, entry)
+
+    def remember(self, workflow: Workflow, operation_id: str) -> None:
+        """Keep an operation id among the newest."""
+        workflow.seen[operation_id] = None
+        if len(workflow.seen) > SEEN_OPERATIONS_MAX:
+            del workflow.seen[next(iter(workflow.seen))]
+
+    def make_run(
+        self, workflow_id: WorkflowId, run: NewRun, *, now_ms: int, token: str
+    ) -> Wake | None:
+        """Make a run the newest one; the inbox must hold only what it shall inherit."""
+        record = RunRecord(workflow_id, run.run_id, run.started, now_ms)
+        record.history.append(HistoryEvent(event_id=1, time_ms=now_ms, attributes=run.started))
+        self.runs[workflow_id, run.run_id] = record
+        old = self.workflows.get(workflow_id)
+        head = Head(
+            run_id=run.run_id,
+            status=RunStatus.RUNNING,
+            token=CommitToken(token),
+            last_event_id=EventId(1),
+            inbox_last=0 if old is None else old.head.inbox_last,
+            consumed=0 if old is None else old.head.consumed,
+            message_last=0 if old is None else old.head.message_last,
+            task_queue=TaskQueue(run.started.task_queue),
+        )
+        workflow = Workflow(head) if old is None else old
+        workflow.head = head
+        self.workflows[workflow_id] = workflow
+        entry = self.add_entry(
+            workflow, FirstTask(run_id=run.run_id), now_ms=now_ms, mark=self.mint()
+        )
+        if run.run_timeout_ms is not None:
+            key = (DueKind.RUN_TIMEOUT, workflow_id, run.run_id, EventId(0))
+            self.timers[key] = now_ms + run.run_timeout_ms
+        if run.first_task_delay_ms > 0:
+            due = now_ms + run.first_task_delay_ms
+            workflow.row = WakeupRow(due, now_ms, published=False, delayed=True)
+            return None
+        workflow.row = called_row(now_ms)
+        return wake_of(workflow, entry)
+
+    def end_run(
+        self,
+        workflow: Workflow,
+        record: RunRecord,
+        *,
+        status: RunStatus,
+        now_ms: int,
+        keep_inbox: bool = False,
+    ) -> None:
+        """Close the newest run after its closing event was written; tell who waits."""
+        record.status = status
+        record.closed_at_ms = now_ms
+        record.attempts.clear()
+        if not keep_inbox:
+            workflow.clear_inbox()
+            workflow.set_head(consumed=workflow.head.inbox_last)
+        workflow.row = None
+        workflow.set_head(status=status, sticky=None, unfinished=False, attempt=0, problem=None)
+        identity = (record.workflow_id, record.run_id, EventId(0))
+        self.timers.pop((DueKind.RUN_TIMEOUT, *identity), None)
+        self.timers[DueKind.AFTER_CLOSE, *identity] = now_ms
+        for on_notice in tuple(self.watchers.get(record.workflow_id, ())):
+            on_notice()
+
+    def force(
+        self, workflow_id: WorkflowId, event: EventAttributes, *, status: RunStatus, now_ms: int
+    ) -> None:
+        """Close the newest run by the next event id, whatever its code was doing."""
+        workflow = self.workflows[workflow_id]
+        head = workflow.head
+        record = self.runs[workflow_id, head.run_id]
+        event_id = EventId(head.last_event_id + 1)
+        record.history.append(HistoryEvent(event_id=event_id, time_ms=now_ms, attributes=event))
+        workflow.set_head(last_event_id=event_id, token=CommitToken(self.mint()))
+        self.end_run(workflow, record, status=status, now_ms=now_ms)
+
+
+def called_row(now_ms: int) -> WakeupRow:
+    """A row whose wake-up is published now."""
+    return WakeupRow(now_ms + WAKEUP_REPEATS_MS[0], now_ms)
+
+
+def wake_of(workflow: Workflow, entry: InboxEntry | None = None) -> Wake:
+    """The wake-up of a run, with its entry when that is small."""
+    head = workflow.head
+    small = entry is not None and len(encode(entry.body)) <= INLINE_ENTRY_BYTES_MAX
+    return Wake(task_queue=head.task_queue, sticky=head.sticky, entry=entry if small else None)
+
+
+def marked(workflow: Workflow, number: int, mark: Mark) -> bool:
+    """Whether entry `number` is unread and still the one known under `mark`."""
+    entry = workflow.inbox.get(number)
+    return entry is not None and entry.mark == mark

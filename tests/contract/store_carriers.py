@@ -1,0 +1,148 @@
+"""What the contract suite of the store needs from each implementation, and data to feed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.core.transition import (
+    ActivityToSchedule,
+    Append,
+    AttemptName,
+    NewRun,
+    StartRun,
+    Transition,
+)
+from orchestrator.ids import (
+    ActivityKey,
+    CommitToken,
+    EventId,
+    Mark,
+    OperationId,
+    RunId,
+    WorkflowId,
+)
+from orchestrator.ports.store import Store, Synced
+from orchestrator.wire.events import HistoryEvent, TimerStarted, WorkflowExecutionStarted
+from orchestrator.wire.inbox import SignalReceived
+
+W = WorkflowId("order:1")
+BEGIN_MS = 4_000_000_000_000
+"""Ahead of every real clock, so that the store's time moves only when a test moves it."""
+
+
+class Carrier(Protocol):
+    """A store whose time is the test's."""
+
+    store: Store
+
+    async def advance(self, ms: int) -> None:
+        """Move the store's time on."""
+        ...
+
+    async def broken(self) -> list[str]:
+        """Workflow ids that break the invariant of inbox and row."""
+        ...
+
+
+@dataclass
+class MemoryCarrier:
+    """The memory store on a clock of ours."""
+
+    now: int = BEGIN_MS
+
+    def __post_init__(self) -> None:
+        self.memory = MemoryStore(now_ms=lambda: self.now, random=Random(7), shards=1)
+        self.store: Store = self.memory
+
+    async def advance(self, ms: int) -> None:
+        self.now += ms
+
+    async def broken(self) -> list[str]:
+        return [
+            workflow_id
+            for workflow_id, workflow in self.memory._state.workflows.items()
+            if (bool(workflow.inbox) or workflow.head.unfinished) != (workflow.row is not None)
+        ]
+
+
+def new_run(run_id: str = "run-1", **fields: Any) -> NewRun:  # Any: fields of NewRun
+    return NewRun(
+        run_id=RunId(run_id),
+        started=WorkflowExecutionStarted(workflow_type="Order", task_queue="orders"),
+        **fields,
+    )
+
+
+def start_of(run_id: str = "run-1", **fields: Any) -> StartRun:  # Any: fields of both
+    run_fields = {
+        name: fields.pop(name)
+        for name in ("run_timeout_ms", "first_task_delay_ms")
+        if name in fields
+    }
+    return StartRun(workflow_id=W, run=new_run(run_id, **run_fields), **fields)
+
+
+def signal(operation_id: str | None = None, **fields: Any) -> Append:  # Any: fields of Append
+    return Append(
+        workflow_id=W,
+        body=SignalReceived(signal_name="approve"),
+        operation_id=None if operation_id is None else OperationId(operation_id),
+        message=True,
+        **fields,
+    )
+
+
+async def sync(store: Store) -> Synced:
+    synced = await store.sync(W, task_timeout_ms=10_000, count_attempt=False)
+    assert synced is not None
+    return synced
+
+
+def timer_events(first: int, count: int) -> tuple[HistoryEvent, ...]:
+    return tuple(
+        HistoryEvent(
+            event_id=first + index,
+            time_ms=BEGIN_MS,
+            attributes=TimerStarted(timer_id=str(index), start_to_fire_ms=5),
+        )
+        for index in range(count)
+    )
+
+
+def commit_of(synced: Synced, new_token: str, **fields: Any) -> Transition:  # Any: its fields
+    """A commit of all that `synced` showed, with one event."""
+    head, unread = synced.head, synced.unread
+    defaults: dict[str, Any] = {  # Any: fields of Transition
+        "workflow_id": W,
+        "run_id": head.run_id,
+        "token": head.token,
+        "new_token": CommitToken(new_token),
+        "first_event_id": EventId(head.last_event_id + 1),
+        "events": timer_events(head.last_event_id + 1, 1),
+        "consumed_to": unread[-1].number if unread else head.consumed,
+        "consumed_mark": Mark(unread[-1].mark) if unread else None,
+    }
+    return Transition(**{**defaults, **fields})
+
+
+def activity(event_id: int = 2, **fields: Any) -> ActivityToSchedule:  # Any: its fields
+    defaults: dict[str, Any] = {  # Any: as above
+        "event_id": EventId(event_id),
+        "key": ActivityKey("key-1"),
+        "scheduled_at_ms": BEGIN_MS,
+        "due_at_ms": BEGIN_MS + 2_000,
+    }
+    return ActivityToSchedule(**{**defaults, **fields})
+
+
+def attempt(number: int = 1, *, key: str = "key-1", run_id: str = "run-1") -> AttemptName:
+    return AttemptName(
+        workflow_id=W,
+        run_id=RunId(run_id),
+        event_id=EventId(2),
+        key=ActivityKey(key),
+        attempt=number,
+    )
