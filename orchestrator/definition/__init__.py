@@ -1,0 +1,1 @@
+"""What users declare: decorators, typed definitions, and the table from name to definition."""

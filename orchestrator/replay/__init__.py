@@ -1,0 +1,1 @@
+"""History → user code → commands, without I/O: one run of a workflow in memory."""

@@ -1,0 +1,55 @@
+"""What a run is told, and what it answers: identity, one activation, its completion."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from orchestrator.wire.commands import Command
+from orchestrator.wire.events import (
+    HistoryEvent,
+    WorkflowExecutionStarted,
+    WorkflowTaskFailureCause,
+)
+from orchestrator.wire.failure import Failure
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What never changes about a run. `start_time_ms` is the time of event 1."""
+
+    namespace: str
+    workflow_id: str
+    run_id: str
+    started: WorkflowExecutionStarted
+    start_time_ms: int
+
+
+class Activation(msgspec.Struct, frozen=True, kw_only=True):
+    """News since the last task. `recorded` holds the command events of this task as history has
+    them (None: a new task); with `recorded_complete` False the commands after them are new."""
+
+    time_ms: int
+    events: tuple[HistoryEvent, ...] = ()
+    replaying: bool = False
+    recorded: tuple[HistoryEvent, ...] | None = None
+    recorded_complete: bool = True
+    history_length: int = 0
+    history_bytes: int = 0
+    continue_as_new_suggested: bool = False
+
+
+class Commands(msgspec.Struct, frozen=True, kw_only=True):
+    """The code ran until nothing was ready; `commands` are those that history does not have."""
+
+    commands: tuple[Command, ...] = ()
+
+
+class TaskFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """The code could not proceed. The run must not be activated again, only evicted."""
+
+    cause: WorkflowTaskFailureCause
+    failure: Failure
+
+
+Completion: TypeAlias = Commands | TaskFailure

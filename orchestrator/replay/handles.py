@@ -1,0 +1,71 @@
+"""An activity as workflow code holds it: a task that waits behind a shield.
+
+Cancelling the task asks for the activity's cancellation; how the wait then ends is decided by the
+cancellation type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from orchestrator.replay.control import WorkflowEvicted
+
+_T = TypeVar("_T")
+
+
+class ActivityCancellationType(IntEnum):
+    """What the waiting workflow code sees when it cancels an activity."""
+
+    TRY_CANCEL = 0
+    """The request is recorded, and the wait ends at once."""
+    WAIT_CANCELLATION_COMPLETED = 1
+    """The request is recorded, and the wait goes on until the activity has ended."""
+    ABANDON = 2
+    """Nothing is asked of the activity, and the wait ends at once."""
+
+
+class ActivityHandle(asyncio.Task[_T]):
+    """A scheduled activity; await it for its result, cancel it to ask for its end."""
+
+    def __init__(
+        self,
+        result: asyncio.Future[_T],
+        *,
+        request_cancel: Callable[[], None],
+        evicting: Callable[[], bool],
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+    ) -> None:
+        self._has_begun = False
+        self._request_cancel = request_cancel
+        super().__init__(self._wait(result, evicting), loop=loop, name=name)
+
+    def cancel(self, msg: Any | None = None) -> bool:  # Any: asyncio's own type
+        """Ask for the activity's cancellation. Nobody can catch it before the task has begun,
+        so then the request is made here."""
+        if not self._has_begun and not self.done():
+            self._request_cancel()
+        return super().cancel(msg)
+
+    def _wait(
+        self, result: asyncio.Future[_T], evicting: Callable[[], bool]
+    ) -> Coroutine[Any, Any, _T]:  # Any: the types of asyncio's own coroutines
+        async def wait() -> _T:
+            self._has_begun = True
+            while True:
+                try:
+                    if not result.done():
+                        await asyncio.wait([result])
+                    return result.result()
+                except asyncio.CancelledError:
+                    if evicting():
+                        raise WorkflowEvicted from None
+                    if result.done():
+                        raise
+                    self._request_cancel()
+                    self.uncancel()
+
+        return wait()
