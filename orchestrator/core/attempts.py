@@ -194,12 +194,14 @@ def judge_waiting(
 def judge_backing_off(
     name: AttemptName, scheduled: ActivityTaskScheduled, facts: AttemptFacts, *, now_ms: int
 ) -> Verdict:
-    """What a due row means for an activity between two attempts: the turn of the next
-    one, whose number the record holds already, has come."""
+    """What a due row means for an activity between two attempts: the next one's turn has come.
+
+    The record still holds the number of the attempt that ended.
+    """
     if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
         return Expire(timed_out(name, scheduled, facts, TimeoutKind.SCHEDULE_TO_CLOSE))
     due_in_ms = dispatch_due_in_ms(scheduled, waited_ms=0, repeats=0)
-    return Dispatch(facts.attempt, _capped(due_in_ms, facts, now_ms))
+    return Dispatch(facts.attempt + 1, _capped(due_in_ms, facts, now_ms))
 
 
 def judge_running(

@@ -32,11 +32,11 @@ from orchestrator.wire.inbox import ActivityCanceled
 class Wishes:
     """What the commands of one commit add up to."""
 
-    events: list[HistoryEvent] = field(default_factory=list)
-    activities: list[ActivityToSchedule] = field(default_factory=list)
-    cancels: list[ActivityToCancel] = field(default_factory=list)
-    timers: list[TimerToArm] = field(default_factory=list)
-    disarm: list[EventId] = field(default_factory=list)
+    events: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
+    activities: list[ActivityToSchedule] = field(default_factory=list[ActivityToSchedule])
+    cancels: list[ActivityToCancel] = field(default_factory=list[ActivityToCancel])
+    timers: list[TimerToArm] = field(default_factory=list[TimerToArm])
+    disarm: list[EventId] = field(default_factory=list[EventId])
     close: Close | None = None
 
 

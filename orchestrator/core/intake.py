@@ -27,8 +27,8 @@ class Intake:
     records are no longer needed.
     """
 
-    events: list[HistoryEvent] = field(default_factory=list)
-    resolved: list[EventId] = field(default_factory=list)
+    events: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
+    resolved: list[EventId] = field(default_factory=list[EventId])
     dropped: int = 0
 
 

@@ -47,13 +47,13 @@ class ExecutionState:
     last_event_id: int = 0
     last_time_ms: int = 0
     cancel_requested: bool = False
-    activities: dict[int, PendingActivity] = field(default_factory=dict)
+    activities: dict[int, PendingActivity] = field(default_factory=dict[int, PendingActivity])
     """By scheduled event id."""
-    activity_ids: dict[str, int] = field(default_factory=dict)
+    activity_ids: dict[str, int] = field(default_factory=dict[str, int])
     """Event id of the pending activity of this id."""
-    timers: dict[int, PendingTimer] = field(default_factory=dict)
+    timers: dict[int, PendingTimer] = field(default_factory=dict[int, PendingTimer])
     """By started event id."""
-    timer_ids: dict[str, int] = field(default_factory=dict)
+    timer_ids: dict[str, int] = field(default_factory=dict[str, int])
     """Event id of the pending timer of this id."""
     task_completed_event_id: int = 0
     commands_missing: int = 0

@@ -143,8 +143,7 @@ def test_schedule_to_start_ends_a_waiting_activity_without_retry() -> None:
 
 
 def test_the_next_attempt_begins_when_the_back_off_is_over() -> None:
-    facts = replace(FACTS, attempt=2)
-    verdict = judge_backing_off(NAME, activity(), facts, now_ms=T0)
+    verdict = judge_backing_off(NAME, activity(), FACTS, now_ms=T0)
     assert verdict == Dispatch(attempt=2, due_in_ms=2_000)
 
 
