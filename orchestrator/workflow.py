@@ -13,9 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, TypeVar, overload
-
-from typing import TypedDict  # isort: skip
+from typing import Any, NoReturn, TypedDict, TypeVar, overload
 
 from orchestrator.common import RetryPolicy
 from orchestrator.definition.activity import ActivityDefinition, activity_name

@@ -198,7 +198,9 @@ def _define(cls: type, name: str) -> WorkflowDefinition:
 
 
 def _find_run(cls: type) -> AnyFunction:
-    own = [member for member in vars(cls).values() if getattr(member, _RUN, False)]
+    own: list[AnyFunction] = [
+        member for member in vars(cls).values() if getattr(member, _RUN, False)
+    ]
     if len(own) > 1:
         raise ValueError(f"{_where(cls)} has {len(own)} @workflow.run methods, expected one")
     if own:
@@ -214,7 +216,7 @@ def _find_run(cls: type) -> AnyFunction:
 
 
 def _check_init(cls: type, run_method: AnyFunction, *, takes_init_args: bool) -> None:
-    own_init = cls.__init__
+    own_init: AnyFunction = inspect.getattr_static(cls, "__init__")
     if own_init is object.__init__:
         return
     parameters = list(inspect.signature(own_init).parameters.values())[1:]

@@ -128,7 +128,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """A future of this loop."""
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]  # as call_soon
+    def create_task(
         self,
         coro: Any,  # Any: typeshed's types differ between Pythons
         *,
@@ -220,4 +220,3 @@ for _name in [
     "shutdown_default_executor",
 ]:
     setattr(DurableLoop, _name, _refuse(_name))
-DurableLoop.__abstractmethods__ = frozenset()

@@ -53,7 +53,7 @@ class WorkflowRun:
         self.definition = definition
         self.facts = facts
         self.values = data_converter
-        self.loop = DurableLoop(self)
+        self.loop = DurableLoop(self)  # type: ignore[abstract]  # the rest is set to refuse
         self.activation = Activation(time_ms=facts.start_time_ms)
         self.random = random.Random(facts.run_id)
         self.read_only = False

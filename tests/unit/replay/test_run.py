@@ -8,13 +8,15 @@ from datetime import timedelta
 import pytest
 
 from orchestrator import workflow
+from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import ActivityError, ApplicationError
-from orchestrator.replay.facts import Commands, TaskFailure
+from orchestrator.replay.facts import Activation, Commands, TaskFailure
+from orchestrator.replay.run import WorkflowRun
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
-from tests.unit.replay.runs import History, completed, fired, result, signaled
+from tests.unit.replay.runs import VALUES, History, completed, fired, result, signaled
 
 CLOSE = timedelta(seconds=5)
 
@@ -113,6 +115,13 @@ class Cancels:
             assert workflow.in_workflow()
             raise error
         return "done"
+
+
+@workflow.defn
+class Gathers:
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.gather(*(asyncio.sleep(n) for n in range(1, 5)))
 
 
 @workflow.defn
@@ -229,3 +238,36 @@ def test_eviction_unwinds_everything():
     history.step()
     assert history.run.evict()
     assert not history.run.loop.tasks
+
+
+def test_after_a_part_of_a_large_task_only_the_rest_is_new():
+    history = History(Gathers)
+    whole = history.step()
+    now, events, recorded = history.tasks[0]
+    for count in range(len(whole) + 1):
+        run = WorkflowRun(WorkflowDefinition.of(Gathers), history.facts, VALUES)
+        answer = run.activate(
+            Activation(
+                time_ms=now,
+                events=events,
+                replaying=True,
+                recorded=recorded[:count],
+                recorded_complete=False,
+            )
+        )
+        assert answer == Commands(commands=whole[count:])
+
+
+def test_each_prefix_of_a_history_gives_the_same_next_commands():
+    history = History(Activities, "x")
+    history.step()
+    history.step(completed(2, "hi"))
+    history.step(fired(1))
+    for count in range(len(history.tasks)):
+        run = WorkflowRun(WorkflowDefinition.of(Activities), history.facts, VALUES)
+        for now, events, recorded in history.tasks[:count]:
+            activation = Activation(time_ms=now, events=events, replaying=True, recorded=recorded)
+            assert run.activate(activation) == Commands()
+        now, events, _ = history.tasks[count]
+        answer = run.activate(Activation(time_ms=now, events=events))
+        assert answer == Commands(commands=history.answers[count].commands)
