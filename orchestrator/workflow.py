@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random as _random
 import uuid as _uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,9 +25,9 @@ from orchestrator.replay.control import (
     ReadOnlyContextError,
 )
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
+from orchestrator.replay.policies import from_options, to_options
 from orchestrator.units import to_datetime, to_ms_or_none, to_timedelta, to_timedelta_or_none
 from orchestrator.wire.commands import ContinueAsNewWorkflowExecution, ScheduleActivityTask
-from orchestrator.wire.options import RetryOptions
 
 __all__ = [
     "defn",
@@ -114,7 +114,7 @@ def info() -> Info:
         execution_timeout=to_timedelta_or_none(started.execution_timeout_ms),
         first_execution_run_id=started.first_run_id or facts.run_id,
         namespace=facts.namespace,
-        retry_policy=None if policy is None else _from_options(policy),
+        retry_policy=None if policy is None else from_options(policy),
         run_id=facts.run_id,
         run_timeout=to_timedelta_or_none(started.run_timeout_ms),
         start_time=to_datetime(facts.start_time_ms),
@@ -238,7 +238,7 @@ def start_activity(
         )
     values = list(args) if arg is _ABSENT else [arg]
     payloads = tuple(current.values.to_payloads(values))
-    options = _to_options(retry_policy or RetryPolicy())
+    options = to_options(retry_policy or RetryPolicy())
     return current.start_activity(
         lambda identity: ScheduleActivityTask(
             activity_id=identity,
@@ -342,7 +342,7 @@ def continue_as_new(
             input=tuple(convert(values)),
             run_timeout_ms=to_ms_or_none(run_timeout),
             task_timeout_ms=to_ms_or_none(task_timeout),
-            retry_policy=None if retry_policy is None else _to_options(retry_policy),
+            retry_policy=None if retry_policy is None else to_options(retry_policy),
             memo=None if memo is None else {key: convert([memo[key]])[0] for key in memo},
         )
     )
@@ -389,35 +389,12 @@ class unsafe:
 
     @staticmethod
     @contextmanager
-    def imports_passed_through() -> Iterator[None]:
+    def imports_passed_through() -> Generator[None, None, None]:
         """Does nothing; for code that is moved here."""
         yield
 
     @staticmethod
     @contextmanager
-    def sandbox_unrestricted() -> Iterator[None]:
+    def sandbox_unrestricted() -> Generator[None, None, None]:
         """Does nothing; for code that is moved here."""
         yield
-
-
-def _to_options(policy: RetryPolicy) -> RetryOptions:
-    policy.validate()
-    return RetryOptions(
-        initial_interval_ms=to_ms_or_none(policy.initial_interval) or 1,
-        backoff_coefficient=policy.backoff_coefficient,
-        maximum_interval_ms=to_ms_or_none(policy.maximum_interval) or 0,
-        maximum_attempts=policy.maximum_attempts,
-        non_retryable_error_types=tuple(policy.non_retryable_error_types or ()),
-    )
-
-
-def _from_options(options: RetryOptions) -> RetryPolicy:
-    return RetryPolicy(
-        initial_interval=to_timedelta(options.initial_interval_ms),
-        backoff_coefficient=options.backoff_coefficient,
-        maximum_interval=to_timedelta(options.maximum_interval_ms)
-        if options.maximum_interval_ms
-        else None,
-        maximum_attempts=options.maximum_attempts,
-        non_retryable_error_types=options.non_retryable_error_types or None,
-    )

@@ -48,15 +48,17 @@ class WorkflowDefinition:
     queries: Mapping[str, HandlerDefinition]
 
     @staticmethod
-    def of(cls: type) -> WorkflowDefinition:
+    def of(workflow: type) -> WorkflowDefinition:
         """The definition of a decorated class.
 
         Raises:
             ValueError: the class itself is not decorated with `@workflow.defn`.
         """
-        found = vars(cls).get(_DEFINITION)
+        found = vars(workflow).get(_DEFINITION)
         if not isinstance(found, WorkflowDefinition):
-            raise ValueError(f"{_where(cls)} is not a workflow: decorate it with @workflow.defn")
+            raise ValueError(
+                f"{_where(workflow)} is not a workflow: decorate it with @workflow.defn"
+            )
         return found
 
     @staticmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, Protocol
@@ -43,7 +43,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self.tasks: dict[asyncio.Task[Any], None] = {}  # Any: tasks of any result
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Generator[None, None, None]:
         """Be the running loop, whatever loop ran before; asynchronous generators stay ours."""
         outer = asyncio._get_running_loop()
         hooks = sys.get_asyncgen_hooks()

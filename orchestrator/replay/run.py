@@ -243,12 +243,13 @@ class WorkflowRun:
 
     def _apply_all(self, events: Sequence[e.HistoryEvent]) -> None:
         args: list[Any] = []  # Any: user's values
+        instance: object = None
+        run = self.definition.run
         start = any(isinstance(event.attributes, e.WorkflowExecutionStarted) for event in events)
         if start:
             args = decode(self.values, self.facts.started.input, self.definition.arg_types)
             instance = self.definition.cls(*(args if self.definition.takes_init_args else ()))
             self.handlers = Handlers(self.definition, instance, self.values, self._start_signal)
-            run = self.definition.run
         for event in events:
             if isinstance(event.attributes, e.WorkflowExecutionSignaled) and self.handlers:
                 self.handlers.signal(event.attributes)
