@@ -7,11 +7,18 @@ import heapq
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import aiormq
+
 from orchestrator.adapters.memory.broker import MemoryBroker, MemoryExchange
+from orchestrator.adapters.rabbitmq import topology
+from orchestrator.adapters.rabbitmq.broker import RabbitBroker
+from orchestrator.ids import Namespace, TaskQueue
 from orchestrator.ports.broker import Broker, Delivery
 
 PATIENCE_S = 5.0
 TURNS_UNTIL_QUIET = 10
+QUIET_S = 0.2
+EXPIRY_LAG_S = 0.3
 
 
 class ManualTime:
@@ -114,3 +121,38 @@ class Basket:
                 self._came.clear()
                 await self._came.wait()
         return self.deliveries
+
+
+class RabbitCarrier:
+    """RabbitMQ, in real time."""
+
+    def __init__(self, url: str, namespace: Namespace) -> None:
+        self._url = url
+        self._namespace = namespace
+        self._brokers: list[RabbitBroker] = []
+
+    async def connect(self) -> Broker:
+        broker = RabbitBroker(self._url, self._namespace)
+        await broker.open()
+        self._brokers.append(broker)
+        return broker
+
+    async def pass_time(self, ms: int) -> None:
+        await asyncio.sleep(ms / 1000 + EXPIRY_LAG_S)
+
+    async def be_quiet(self) -> None:
+        await asyncio.sleep(QUIET_S)
+
+    async def close(self) -> None:
+        for broker in self._brokers:
+            await broker.close()
+        connection = await aiormq.connect(self._url)
+        channel = await connection.channel()
+        definitions = topology.definitions(
+            self._namespace, [TaskQueue("orders")], topology.QueueType.CLASSIC
+        )
+        for queue in definitions["queues"]:
+            await channel.queue_delete(str(queue["name"]))
+        for exchange in definitions["exchanges"]:
+            await channel.exchange_delete(str(exchange["name"]))
+        await connection.close()
