@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.adapters.rabbitmq import names, topology
+from orchestrator.adapters.rabbitmq.topology import QueueType
+from orchestrator.ids import TaskQueue, check_namespace, check_task_queue
+from orchestrator.ports.broker import (
+    ActivityQueue,
+    DeadQueue,
+    Queue,
+    RequestsQueue,
+    StickyQueue,
+    WorkflowQueue,
+)
+
+SHOP = check_namespace("shop")
+ORDERS = TaskQueue("orders")
+
+
+@pytest.mark.parametrize(
+    ("queue", "name"),
+    [
+        (WorkflowQueue(ORDERS), "orc.shop.workflow.orders"),
+        (ActivityQueue(ORDERS), "orc.shop.activity.orders"),
+        (StickyQueue("host-1-a", ORDERS), "orc.shop.sticky.host-1-a"),
+        (RequestsQueue(), "orc.shop.requests"),
+        (DeadQueue(), "orc.shop.dead"),
+    ],
+)
+def test_queues_have_the_names_that_programs_rely_on(queue: Queue, name: str) -> None:
+    assert names.queue_name(SHOP, queue) == name
+
+
+def test_the_longest_names_fit_into_amqp_and_stay_apart() -> None:
+    namespace = check_namespace("n" * 64)
+    long = [check_task_queue("ü" * 99 + end) for end in ("a", "b")]
+    queues = [WorkflowQueue(task_queue) for task_queue in long]
+    found = {names.queue_name(namespace, queue) for queue in queues}
+    assert len(found) == 2
+    assert all(len(name.encode()) <= 255 for name in found)
+    assert all(len(names.routing_key(queue).encode()) <= 255 for queue in queues)
+
+
+def test_a_start_is_requested_under_the_key_start() -> None:
+    plan = topology.queue_plan(SHOP, RequestsQueue(), QueueType.CLASSIC)
+    assert plan.exchange == "orc.shop.requests"
+    assert "start" in plan.keys
+
+
+def test_a_sticky_queue_leads_to_its_shared_queue() -> None:
+    sticky = topology.queue_plan(SHOP, StickyQueue("host-1-a", ORDERS), QueueType.QUORUM)
+    shared = topology.queue_plan(SHOP, WorkflowQueue(ORDERS), QueueType.QUORUM)
+    assert sticky.arguments == {
+        "x-queue-type": "classic",
+        "x-message-ttl": 500,
+        "x-expires": 60_000,
+        "x-dead-letter-exchange": shared.exchange,
+        "x-dead-letter-routing-key": shared.keys[0],
+    }
+
+
+def test_a_quorum_queue_drops_nothing_silently_at_its_delivery_limit() -> None:
+    plan = topology.queue_plan(SHOP, ActivityQueue(ORDERS), QueueType.QUORUM)
+    assert plan.arguments["x-delivery-limit"] == topology.DELIVERY_LIMIT
+    assert plan.arguments["x-dead-letter-exchange"] == "orc.shop.dead"
+
+
+def test_a_classic_queue_drops_what_expires() -> None:
+    plan = topology.queue_plan(SHOP, WorkflowQueue(ORDERS), QueueType.CLASSIC)
+    assert plan.arguments == {"x-queue-type": "classic"}
+
+
+def test_definitions_hold_every_queue_with_a_binding_from_an_exchange_of_theirs() -> None:
+    found = topology.definitions(SHOP, [ORDERS], QueueType.CLASSIC)
+    exchanges = {exchange["name"] for exchange in found["exchanges"]}
+    bound = {binding["destination"] for binding in found["bindings"]}
+    assert {queue["name"] for queue in found["queues"]} == bound
+    assert {binding["source"] for binding in found["bindings"]} <= exchanges
+    assert bound == {
+        "orc.shop.workflow.orders",
+        "orc.shop.activity.orders",
+        "orc.shop.requests",
+        "orc.shop.completions",
+        "orc.shop.dead",
+    }
