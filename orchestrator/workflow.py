@@ -330,8 +330,10 @@ def continue_as_new(
     """End this run and start the next; what is not given is inherited. Never returns."""
     current = current_run()
     current.check_writable("continue as new")
-    name = workflow if workflow is None or isinstance(workflow, str) else None
-    if workflow is not None and name is None:
+    name = None
+    if isinstance(workflow, str):
+        name = workflow
+    elif workflow is not None:
         name = WorkflowDefinition.of_run(workflow)[0]
     values = list(args) if arg is _ABSENT else [arg]
     convert = current.values.to_payloads

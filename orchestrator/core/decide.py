@@ -89,6 +89,23 @@ def decide(
     return _parts(state, commands, task, mint=mint, first=start, head=events, news=news)
 
 
+def consume(
+    state: ExecutionState, news: Intake, task: Task, *, mint: Callable[[], str]
+) -> Transition:
+    """The commit of entries that all dropped out: nothing happened, but they were looked at."""
+    return Transition(
+        workflow_id=state.workflow_id,
+        run_id=state.run_id,
+        token=task.token,
+        new_token=CommitToken(mint()),
+        first_event_id=EventId(state.last_event_id + 1),
+        consumed_to=task.consumed_to,
+        consumed_mark=task.consumed_mark,
+        resolved=tuple(news.resolved),
+        sticky=task.sticky,
+    )
+
+
 def decide_rest(
     state: ExecutionState,
     commands: Sequence[Command],

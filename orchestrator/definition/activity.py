@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from orchestrator.definition.signature import AnyFunction, read_signature
 
@@ -80,7 +80,7 @@ def defn(
             function = inspect.getattr_static(target, "__call__")
         read_signature(function, what=f"activity {given}", skip_self=False)
         setattr(target, _NAME, given)
-        return target
+        return cast(_Callable, target)  # narrowed to a class or a function above
 
     return decorate if activity is None else decorate(activity)
 

@@ -8,7 +8,7 @@ the line of user code.
 from __future__ import annotations
 
 import asyncio
-import sys
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -177,13 +177,10 @@ def describe_event(event: e.HistoryEvent) -> str:
 
 def source_line() -> str:
     """`file:line` of the innermost frame that is neither ours nor asyncio's."""
-    frame = sys._getframe(1)
+    frame = inspect.currentframe()
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith(_INTERNAL) and not name.startswith("<"):
             return f"{name}:{frame.f_lineno}"
-        next_frame = frame.f_back
-        if next_frame is None:
-            break
-        frame = next_frame
+        frame = frame.f_back
     return "an unknown line"

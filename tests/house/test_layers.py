@@ -32,7 +32,7 @@ _LIBRARIES: dict[str, frozenset[str]] = {
     "core": frozenset({"msgspec"}),
     "replay": frozenset({"msgspec"}),
     "adapters.redis": frozenset({"redis", "hiredis", "msgspec"}),
-    "adapters.rabbitmq": frozenset({"aio_pika", "aiormq", "pamqp", "msgspec"}),
+    "adapters.rabbitmq": frozenset({"aio_pika", "aiormq", "pamqp", "yarl", "msgspec"}),
     "adapters.memory": frozenset({"msgspec"}),
 }
 _ONLY_IN: dict[str, frozenset[str]] = {

@@ -69,8 +69,8 @@ class RunRecord:
     started_at_ms: int
     status: RunStatus = RunStatus.RUNNING
     closed_at_ms: int | None = None
-    history: list[HistoryEvent] = field(default_factory=list)
-    attempts: dict[EventId, Attempt] = field(default_factory=dict)
+    history: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
+    attempts: dict[EventId, Attempt] = field(default_factory=dict[EventId, Attempt])
     indexed_closed: bool = False
 
     @property
@@ -84,9 +84,9 @@ class Workflow:
     """Everything of one workflow id. A seen operation maps to nothing; the dict keeps order."""
 
     head: Head
-    inbox: dict[int, InboxEntry] = field(default_factory=dict)
-    messages: set[int] = field(default_factory=set)
-    seen: dict[str, None] = field(default_factory=dict)
+    inbox: dict[int, InboxEntry] = field(default_factory=dict[int, InboxEntry])
+    messages: set[int] = field(default_factory=set[int])
+    seen: dict[str, None] = field(default_factory=dict[str, None])
     row: WakeupRow | None = None
 
     def set_head(self, **changes: Any) -> None:  # Any: fields of Head
