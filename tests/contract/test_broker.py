@@ -267,8 +267,8 @@ async def test_an_untaken_sticky_message_falls_to_the_shared_queue(
     assert (await broker.ready(STICKY), await broker.ready(WORK)) == (0, 1)
     basket = Basket()
     await broker.consume(WORK, basket, prefetch=1)
-    await basket.filled(1)
-    assert basket.bodies == [b"1"]
+    [delivery] = await basket.filled(1)
+    assert (delivery.body, delivery.reason) == (b"1", None)
 
 
 async def test_a_sticky_message_in_hand_does_not_fall_until_it_is_given_back(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import aiormq
 import pytest
@@ -16,6 +16,7 @@ from orchestrator.exceptions import MisconfiguredError, UnavailableError
 from orchestrator.ids import Namespace, TaskQueue, check_namespace
 from orchestrator.ports.broker import (
     DeadQueue,
+    Delivery,
     Outgoing,
     Published,
     RequestsQueue,
@@ -137,6 +138,25 @@ async def test_a_queue_of_another_type_is_refused_with_a_remedy(
     with pytest.raises(MisconfiguredError, match="queue type"):
         await other.open()
     await other.close()
+
+
+async def test_a_quorum_queue_gives_up_a_poisonous_message_with_a_reason(
+    carrier: RabbitCarrier, amqp_url: str, namespace: Namespace
+) -> None:
+    broker = RabbitBroker(amqp_url, namespace, queue_type=QueueType.QUORUM)
+    await broker.open()
+    dead = Basket()
+    await broker.consume(DeadQueue(), dead, prefetch=1)
+
+    def refuse(batch: Sequence[Delivery]) -> None:
+        for delivery in batch:
+            delivery.give_back()
+
+    await broker.consume(WORK, refuse, prefetch=1)
+    assert await publish(broker, Outgoing(to=WORK, body=b"poison")) is Published.CONFIRMED
+    [delivery] = await dead.filled(1)
+    assert (delivery.body, delivery.reason) == (b"poison", "delivery_limit")
+    await broker.close()
 
 
 async def test_a_request_under_an_unknown_key_is_a_dead_letter(

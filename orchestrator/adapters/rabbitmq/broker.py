@@ -7,7 +7,7 @@ acks and declarations must go on meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from aiormq import Channel
@@ -136,7 +136,7 @@ class RabbitBroker:
         return topology.queue_plan(self._namespace, queue, self._queue_type)
 
     @asynccontextmanager
-    async def _control_turn(self) -> AsyncIterator[None]:
+    async def _control_turn(self) -> AsyncGenerator[None, None]:
         """One at a time on the control channel, with a bound, and errors put in our words."""
         async with self._controlling:
             try:

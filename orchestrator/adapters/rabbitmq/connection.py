@@ -8,6 +8,8 @@ never appears in an error.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import cast
 
 import aiormq
 from aiormq.abc import AbstractConnection, FieldTable
@@ -18,6 +20,15 @@ from orchestrator.limits import CONNECT_TIMEOUT_MS
 
 LOST = (aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError)
 """What the client raises when a channel or connection is not there (any more)."""
+
+
+def when_closed(channel: aiormq.Channel, callback: Callable[[], None]) -> None:
+    """Call back once, on the loop's thread, when `channel` is closed by anybody."""
+    closing = cast(
+        "asyncio.Future[None]",
+        channel.closing,  # pyright: ignore[reportUnknownMemberType]  # a bare Future in aiormq
+    )
+    closing.add_done_callback(lambda _: callback())
 
 
 class Link:

@@ -18,7 +18,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 
 from orchestrator.adapters.rabbitmq import names
-from orchestrator.adapters.rabbitmq.connection import LOST
+from orchestrator.adapters.rabbitmq.connection import LOST, when_closed
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
 from orchestrator.limits import CONNECT_TIMEOUT_MS
 from orchestrator.ports.broker import Delivery
@@ -37,7 +37,9 @@ class RabbitDelivery:
     def __init__(self, hand: Hand, tag: int, message: DeliveredMessage) -> None:
         properties = message.header.properties
         headers = properties.headers or {}
-        reason = headers.get(names.REASON_HEADER) or headers.get(names.DEATH_REASON_HEADER)
+        reason = headers.get(names.REASON_HEADER)
+        if reason is None and headers.get(names.DEATH_REASON_HEADER) != names.FELL:
+            reason = headers.get(names.DEATH_REASON_HEADER)
         self._hand = hand
         self._tag = tag
         self.body: bytes = message.body
@@ -68,7 +70,7 @@ class Hand:
         self._returned: list[int] = []
         self._changed = asyncio.Event()
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        channel.closing.add_done_callback(lambda _: self.lost.set())
+        when_closed(channel, self.lost.set)
 
     async def take(self, message: DeliveredMessage) -> None:
         """Keep `message` for the batch of this turn. Raises nothing."""

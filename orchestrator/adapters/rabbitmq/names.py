@@ -23,6 +23,8 @@ REASON_HEADER = "orc-reason"
 """Why a message is in the dead queue."""
 DEATH_REASON_HEADER = "x-first-death-reason"
 """RabbitMQ's own reason, e.g. `delivery_limit`."""
+FELL = "expired"
+"""The death reason of what fell from a sticky queue to the shared one: no dead letter at all."""
 ANY_REQUEST = "request"
 """The routing key of requests whose sender does not name their kind."""
 REQUESTS = (

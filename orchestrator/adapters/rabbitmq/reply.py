@@ -14,7 +14,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import PublishError
 
 from orchestrator.adapters.rabbitmq import names
-from orchestrator.adapters.rabbitmq.connection import LOST, Link
+from orchestrator.adapters.rabbitmq.connection import LOST, Link, when_closed
 from orchestrator.adapters.rabbitmq.publisher import publish_confirmed
 from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import Namespace
@@ -65,7 +65,8 @@ class Asker:
             raise UnavailableError(f"the question to {to} was cut off: {error}") from error
         finally:
             self._open.pop(number, None)
-            answer.cancel()
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # Looked at, so that asyncio does not complain of it.
 
     def give_up(self) -> None:
         """End all open questions with `UnavailableError`."""
@@ -78,7 +79,7 @@ class Asker:
             if self._channel is None or self._channel.is_closed:
                 channel = await self._link.channel(confirms=True)
                 await channel.basic_consume(names.REPLY_TO, self._hear, no_ack=True)
-                channel.closing.add_done_callback(lambda _: self.give_up())
+                when_closed(channel, self.give_up)
                 self._channel = channel
             return self._channel
 
