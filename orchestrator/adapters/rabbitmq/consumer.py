@@ -9,10 +9,10 @@ message gets into the client library, where it would leave the delivery in hand 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-import structlog
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp import commands
@@ -28,7 +28,7 @@ RESUBSCRIBE_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 OnBatch: TypeAlias = Callable[[Sequence[Delivery]], None]
 OpenChannel: TypeAlias = Callable[[], Awaitable[Channel]]
 """A fresh channel of the consuming connection, after the queue was declared."""
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class RabbitDelivery:
@@ -201,7 +201,7 @@ class RabbitConsumer:
             await _until_lost(hand)
             if self._is_stopped:
                 return
-            _log.warning("consumer_lost", queue=self._queue_name)
+            _log.warning("consumer_lost queue=%s", self._queue_name)
             await _close_channel(hand.channel)
             restored = await self._subscribe_again()
             if restored is None:
@@ -216,7 +216,7 @@ class RabbitConsumer:
             try:
                 return await self._subscribe()
             except (UnavailableError, MisconfiguredError) as error:
-                _log.warning("consumer_not_restored", queue=self._queue_name, error=str(error))
+                _log.warning("consumer_not_restored queue=%s error=%s", self._queue_name, error)
         return None
 
 
