@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, Protocol
 
 from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.core.transition import (
     ActivityToSchedule,
     Append,
@@ -20,8 +21,10 @@ from orchestrator.ids import (
     CommitToken,
     EventId,
     Mark,
+    Namespace,
     OperationId,
     RunId,
+    ShardId,
     WorkflowId,
 )
 from orchestrator.ports.store import Store, Synced
@@ -66,6 +69,34 @@ class MemoryCarrier:
             for workflow_id, workflow in self.memory._state.workflows.items()
             if (bool(workflow.inbox) or workflow.head.unfinished) != (workflow.row is not None)
         ]
+
+
+class RedisCarrier:
+    """The Redis store, whose clock guard is set ahead of the server's time."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.redis = RedisStore(url, namespace=Namespace(namespace), shards=1)
+        self.store: Store = self.redis
+        self._now = BEGIN_MS
+
+    async def advance(self, ms: int) -> None:
+        self._now += ms
+        client, keys = self.redis._connection.client, self.redis._keys
+        await client.set(keys.for_shard_script(ShardId(0))[0], self._now)
+
+    async def broken(self) -> list[str]:
+        client, keys = self.redis._connection.client, self.redis._keys
+        prefix = keys.of_shard(ShardId(0), "current:")
+        broken: list[str] = []
+        async for key in client.scan_iter(match=prefix + "*"):
+            workflow_id = key.decode().removeprefix(prefix)
+            current, inbox = keys.for_script(WorkflowId(workflow_id), RunId(""))[3:5]
+            row = await client.zscore(keys.of_shard(ShardId(0), "wakeups"), workflow_id)
+            busy = await client.xlen(inbox) > 0 or await client.hexists(current, "unfinished")
+            named = await client.hexists(current, "row")
+            if busy != (row is not None) or named != (row is not None):
+                broken.append(workflow_id)
+        return broken
 
 
 def new_run(run_id: str = "run-1", **fields: Any) -> NewRun:  # Any: fields of NewRun

@@ -1,0 +1,1 @@
+"""The store on Redis 7.0 or newer: key names, scripts, and a class for each right."""

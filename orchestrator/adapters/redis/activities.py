@@ -1,0 +1,146 @@
+"""Activity attempts in Redis: begin, heartbeat, finish, redispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.adapters.redis import answers
+from orchestrator.adapters.redis.answers import Part
+from orchestrator.adapters.redis.keys import row
+from orchestrator.core.transition import (
+    AttemptName,
+    BeginAttempt,
+    FinishAttempt,
+    Heartbeat,
+    Redispatch,
+)
+from orchestrator.ids import AttemptToken, EventId, ProcessName, RunId, TaskQueue, WorkflowId
+from orchestrator.ports.store import (
+    AlreadyDone,
+    AlreadyRunning,
+    AttemptRecord,
+    Beaten,
+    BeginAnswer,
+    Begun,
+    DueKind,
+    FinishAnswer,
+    Finished,
+    Gone,
+    Redispatched,
+    RetryAt,
+    Wake,
+)
+from orchestrator.wire.codec import encode
+
+
+class RedisActivities(Part):
+    """The right to move attempts."""
+
+    async def begin(self, begin: BeginAttempt) -> BeginAnswer:
+        """See `ActivityStore.begin`."""
+        fields = self._attempt(begin.name, begin.token, begin.due_in_ms)
+        fields["holder"] = begin.holder
+        if begin.take_over is not None:
+            fields["take_over"] = begin.take_over
+        answer = await self._scripts.begin_attempt(self._script_keys(begin.name), fields)
+        if answer.kind == "gone":
+            return Gone(now_ms=answer.now_ms)
+        if answer.kind == "done":
+            wake = Wake(task_queue=TaskQueue(answer.task_queue), sticky=answer.sticky)
+            return AlreadyDone(wake=wake, now_ms=answer.now_ms)
+        record = answers.record(begin.name.event_id, answer.record)
+        if answer.kind == "running":
+            return AlreadyRunning(
+                token=record.token or AttemptToken(""),
+                holder=record.holder or ProcessName(""),
+                losses=record.losses,
+                now_ms=answer.now_ms,
+            )
+        return Begun(
+            attempt=record.attempt,
+            now_ms=answer.now_ms,
+            scheduled_at_ms=record.scheduled_at_ms,
+            attempt_scheduled_at_ms=record.attempt_scheduled_at_ms,
+            details=record.details,
+            last_failure=record.last_failure,
+        )
+
+    async def heartbeat(self, beat: Heartbeat) -> Beaten | Gone:
+        """See `ActivityStore.heartbeat`."""
+        fields = self._attempt(beat.name, beat.token, beat.due_in_ms)
+        if beat.details is not None:
+            fields["details"] = encode(beat.details).decode()
+        answer = await self._scripts.heartbeat_attempt(self._script_keys(beat.name), fields)
+        if answer.kind == "gone":
+            return Gone(now_ms=answer.now_ms)
+        return Beaten(cancel_requested=answer.woken, now_ms=answer.now_ms)
+
+    async def finish(self, finish: FinishAttempt) -> FinishAnswer:
+        """See `ActivityStore.finish`."""
+        fields = self._attempt(finish.name, finish.token, None)
+        fields |= {"entry": answers.entry_fields(finish.entry), "due_only": finish.due_only}
+        if finish.retry is not None:
+            fields["retry_ms"] = finish.retry.delay_ms
+            fields["failure"] = encode(finish.retry.failure).decode()
+        answer = await self._scripts.finish_attempt(self._script_keys(finish.name), fields)
+        if answer.kind == "gone":
+            return Gone(now_ms=answer.now_ms)
+        if answer.kind == "retry":
+            return RetryAt(
+                attempt=finish.name.attempt + 1, at_ms=answer.due_at_ms, now_ms=answer.now_ms
+            )
+        wake = answers.wake(answer, finish.entry, fields["mark"])
+        return Finished(now_ms=answer.now_ms, wake=wake)
+
+    async def redispatch(self, redispatch: Redispatch) -> Redispatched | Gone:
+        """See `ActivityStore.redispatch`."""
+        name = redispatch.name
+        fields = self._attempt(name, redispatch.token, redispatch.due_in_ms)
+        fields |= {"next_attempt": redispatch.attempt, "lost": redispatch.lost}
+        answer = await self._scripts.redispatch_attempt(self._script_keys(name), fields)
+        if answer.kind == "gone":
+            return Gone(now_ms=answer.now_ms)
+        record = answers.record(name.event_id, answer.record)
+        return Redispatched(now_ms=answer.now_ms, record=record)
+
+    async def postpone(self, name: AttemptName, *, due_in_ms: int) -> None:
+        """See `ActivityStore.postpone`."""
+        fields = self._attempt(name, None, due_in_ms) | {"postpone": True}
+        await self._scripts.redispatch_attempt(self._script_keys(name), fields)
+
+    async def record(
+        self, workflow_id: WorkflowId, run_id: RunId, event_id: EventId
+    ) -> AttemptRecord | None:
+        """See `ActivityStore.record`."""
+        found = await self.records(workflow_id, run_id)
+        return next((record for record in found if record.event_id == event_id), None)
+
+    async def records(self, workflow_id: WorkflowId, run_id: RunId) -> Sequence[AttemptRecord]:
+        """See `ActivityStore.records`."""
+        by_event: dict[int, dict[str, str]] = {}
+        stored = await self._hash(self._keys.of_run("activities", workflow_id, run_id))
+        for name, value in stored.items():
+            event_id, _, field = name.partition(".")
+            by_event.setdefault(int(event_id), {})[field] = value
+        return tuple(answers.record(event_id, by_event[event_id]) for event_id in sorted(by_event))
+
+    def _script_keys(self, name: AttemptName) -> list[str]:
+        return self._keys.for_script(name.workflow_id, name.run_id)
+
+    def _attempt(
+        self, name: AttemptName, token: AttemptToken | None, due_in_ms: int | None
+    ) -> dict[str, Any]:  # Any: what msgpack carries
+        """What every script of an attempt takes; what is None stays out."""
+        fields = self._fields(name.workflow_id)
+        fields |= {
+            "run_id": name.run_id,
+            "id": str(name.event_id),
+            "key": name.key,
+            "attempt": name.attempt,
+            "row": row(DueKind.ACTIVITY, name.workflow_id, name.run_id, name.event_id),
+            "fields": answers.RECORD_FIELDS,
+            "token": token,
+            "due_in_ms": due_in_ms,
+        }
+        return {field: value for field, value in fields.items() if value is not None}

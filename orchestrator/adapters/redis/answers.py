@@ -1,0 +1,200 @@
+"""Between the port's Structs and what scripts take and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from orchestrator.adapters.redis.connection import Connection
+from orchestrator.adapters.redis.keys import Keys
+from orchestrator.adapters.redis.scripts import Answer, Scripts
+from orchestrator.core.transition import ActivityToSchedule
+from orchestrator.ids import (
+    ActivityKey,
+    AttemptToken,
+    CommitToken,
+    EventId,
+    ProcessName,
+    RunId,
+    TaskQueue,
+    WorkflowId,
+)
+from orchestrator.limits import INBOX_PAGE_ENTRIES, INLINE_ENTRY_BYTES_MAX, WAKEUP_REPEATS_MS
+from orchestrator.ports.store import AttemptRecord, AttemptState, Head, NotOpen, Wake
+from orchestrator.wire.codec import (
+    decode_event,
+    decode_inbox_entry,
+    encode,
+    event_fields,
+    failure_decoder,
+    payloads_decoder,
+)
+from orchestrator.wire.events import HistoryEvent
+from orchestrator.wire.inbox import InboxBody, InboxEntry
+from orchestrator.wire.options import RunStatus
+
+RECORD_FIELDS = (
+    "state",
+    "key",
+    "attempt",
+    "token",
+    "holder",
+    "cancel",
+    "scheduled_at_ms",
+    "attempt_scheduled_at_ms",
+    "started_at_ms",
+    "heartbeat_at_ms",
+    "deadline_ms",
+    "dispatches",
+    "losses",
+    "details",
+    "failure",
+    "ended_token",
+    "retry_at_ms",
+)
+
+
+class Part:
+    """What every right needs: the connection, the scripts, the names, and a source of tokens."""
+
+    def __init__(self, connection: Connection, keys: Keys, random: Random) -> None:
+        self._connection = connection
+        self._scripts = Scripts(connection)
+        self._keys = keys
+        self._random = random
+
+    def _mint(self) -> str:
+        return f"{self._random.getrandbits(64):016x}"
+
+    def _fields(self, workflow_id: WorkflowId) -> dict[str, Any]:  # Any: what msgpack carries
+        """What every script of a workflow id takes."""
+        return {
+            "workflow_id": workflow_id,
+            "mark": self._mint(),
+            "first_repeat_ms": WAKEUP_REPEATS_MS[0],
+            "page_entries": INBOX_PAGE_ENTRIES,
+        }
+
+    async def _hash(self, key: str) -> dict[str, str]:
+        found: Any = await self._connection.call(  # Any: redis-py's own type
+            self._connection.client.hgetall(key)
+        )
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+
+def entry_fields(body: InboxBody, *, message: bool = False) -> dict[str, str | bool]:
+    """An inbox entry as scripts take it."""
+    return {"type": type(body).__name__, "data": encode(body).decode(), "message": message}
+
+
+def event_fields_of(event: HistoryEvent) -> dict[str, str]:
+    """An event as scripts take it."""
+    type_, time, data = event_fields(event)
+    return {"type": type_, "time": time, "data": data.decode()}
+
+
+def scheduled_fields(new: ActivityToSchedule) -> dict[str, str]:
+    """The record of a scheduled activity."""
+    fields = {
+        "state": AttemptState.SCHEDULED.value,
+        "key": new.key,
+        "attempt": "1",
+        "scheduled_at_ms": str(new.scheduled_at_ms),
+        "attempt_scheduled_at_ms": str(new.scheduled_at_ms),
+        "dispatches": "0",
+        "losses": "0",
+    }
+    if new.deadline_ms is not None:
+        fields["deadline_ms"] = str(new.deadline_ms)
+    return fields
+
+
+def event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> HistoryEvent:
+    """An event as its stream holds it."""
+    return decode_event(
+        event_id=int(entry_id.partition(b"-")[0]),
+        type_=fields[b"type"].decode(),
+        time=fields[b"time"].decode(),
+        data=fields[b"data"],
+    )
+
+
+def entries(answer: Answer) -> tuple[InboxEntry, ...]:
+    """The unread entries of an answer."""
+    return tuple(
+        decode_inbox_entry(
+            number=int(entry_id.partition("-")[0]),
+            type_=flat[1],
+            time_ms=int(flat[3]),
+            mark=flat[5],
+            data=flat[7].encode(),
+        )
+        for entry_id, flat in answer.unread
+    )
+
+
+def wake(answer: Answer, body: InboxBody | None = None, mark: str = "") -> Wake | None:
+    """The wake-up that an answer asks for, with its entry when that is small."""
+    if not answer.woken:
+        return None
+    entry = None
+    if body is not None and answer.number and len(encode(body)) <= INLINE_ENTRY_BYTES_MAX:
+        entry = InboxEntry(number=answer.number, mark=mark, time_ms=answer.now_ms, body=body)
+    return Wake(task_queue=TaskQueue(answer.task_queue), sticky=answer.sticky, entry=entry)
+
+
+def not_open(answer: Answer) -> NotOpen:
+    """There is no such open run."""
+    return NotOpen(
+        run_id=None if answer.run_id is None else RunId(answer.run_id),
+        status=None if answer.status is None else RunStatus(answer.status),
+        now_ms=answer.now_ms,
+    )
+
+
+def number(text: str | None) -> int | None:
+    """A number, or its absence."""
+    return None if text is None else int(text)
+
+
+def head(fields: Mapping[str, str]) -> Head:
+    """The head as its hash holds it."""
+    return Head(
+        run_id=RunId(fields["run_id"]),
+        status=RunStatus(fields["status"]),
+        token=CommitToken(fields["token"]),
+        last_event_id=EventId(int(fields["last_event_id"])),
+        inbox_last=int(fields["inbox_last"]),
+        consumed=int(fields["consumed"]),
+        message_last=int(fields["message_last"]),
+        task_queue=TaskQueue(fields["task_queue"]),
+        sticky=fields.get("sticky"),
+        attempt=int(fields.get("attempt", "0")),
+        unfinished="unfinished" in fields,
+        problem=fields.get("problem"),
+    )
+
+
+def record(event_id: int, fields: Mapping[str, str]) -> AttemptRecord:
+    """An attempt's record as its hash holds it."""
+    token, holder = fields.get("token"), fields.get("holder")
+    details, failure = fields.get("details"), fields.get("failure")
+    return AttemptRecord(
+        event_id=EventId(event_id),
+        key=ActivityKey(fields["key"]),
+        attempt=int(fields["attempt"]),
+        state=AttemptState(fields["state"]),
+        token=None if token is None else AttemptToken(token),
+        holder=None if holder is None else ProcessName(holder),
+        cancel_requested="cancel" in fields,
+        scheduled_at_ms=int(fields["scheduled_at_ms"]),
+        attempt_scheduled_at_ms=int(fields["attempt_scheduled_at_ms"]),
+        started_at_ms=number(fields.get("started_at_ms")),
+        heartbeat_at_ms=number(fields.get("heartbeat_at_ms")),
+        deadline_ms=number(fields.get("deadline_ms")),
+        dispatches=int(fields["dispatches"]),
+        losses=int(fields["losses"]),
+        details=() if details is None else payloads_decoder.decode(details.encode()),
+        last_failure=None if failure is None else failure_decoder.decode(failure.encode()),
+    )

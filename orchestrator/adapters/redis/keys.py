@@ -1,0 +1,110 @@
+"""THE place of key names, channel names and row names in Redis.
+
+Every key of a shard carries the tag `{<namespace>:<shard>}`. Where a key names a run, its id stands
+behind the workflow id with `%` and `:` escaped, so that no two pairs share a key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.shard import shard_of
+from orchestrator.ids import EventId, Namespace, ProcessName, RunId, ShardId, WorkflowId
+from orchestrator.ports.store import DueKind, DueRow
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of one namespace."""
+
+    namespace: Namespace
+    shards: int
+
+    def shard(self, workflow_id: WorkflowId) -> ShardId:
+        """The shard of a workflow id."""
+        return shard_of(self.namespace, workflow_id, shards=self.shards)
+
+    def of_shard(self, shard: ShardId, what: str) -> str:
+        """A key that the whole shard shares."""
+        return f"orc:{{{self.namespace}:{shard:02d}}}:{what}"
+
+    def of_run(self, what: str, workflow_id: WorkflowId, run_id: RunId) -> str:
+        """A key of one run."""
+        return self.of_shard(self.shard(workflow_id), f"{what}:{member(workflow_id, run_id)}")
+
+    def for_script(
+        self, workflow_id: WorkflowId, run_id: RunId, next_run_id: RunId | None = None
+    ) -> list[str]:
+        """The keys of every script, in the order that their headers name."""
+        shard = self.shard(workflow_id)
+        successor = run_id if next_run_id is None else next_run_id
+        return [
+            *self.for_shard_script(shard),
+            *(
+                self.of_shard(shard, f"{name}:{workflow_id}")
+                for name in ("current", "inbox", "seen")
+            ),
+            *(self.of_run(name, workflow_id, run_id) for name in ("run", "history", "activities")),
+            self.of_shard(shard, "open"),
+            self.of_shard(shard, "closed"),
+            self.of_run("run", workflow_id, successor),
+            self.of_run("history", workflow_id, successor),
+        ]
+
+    def for_shard_script(self, shard: ShardId) -> list[str]:
+        """The first keys of every script: clock, wakeups, timers."""
+        return [self.of_shard(shard, name) for name in ("clock", "wakeups", "timers")]
+
+    def config(self) -> str:
+        """The settings of the namespace."""
+        return f"orc:{{{self.namespace}}}:config"
+
+    def members(self) -> str:
+        """The processes that share the shards."""
+        return f"orc:{{{self.namespace}}}:members"
+
+    def presence(self, process: ProcessName) -> str:
+        """A process's sign of life."""
+        return f"orc:{{{self.namespace}}}:presence:{process}"
+
+    def process_channel(self, process: str = "") -> str:
+        """The channel of a process; without a name, what all of them begin with."""
+        return f"orc:{{{self.namespace}}}:process:{process}"
+
+    def closes_channel(self, workflow_id: WorkflowId) -> str:
+        """Where closes of the workflow id's shard are told."""
+        return self.of_shard(self.shard(workflow_id), "closes")
+
+
+def member(workflow_id: WorkflowId, run_id: RunId) -> str:
+    """A run in an index, and the end of its keys."""
+    return f"{workflow_id}:{run_id.replace('%', '%25').replace(':', '%3A')}"
+
+
+def read_member(text: str) -> tuple[WorkflowId, RunId]:
+    """The inverse of `member`."""
+    workflow_id, _, run_id = text.rpartition(":")
+    return WorkflowId(workflow_id), RunId(run_id.replace("%3A", ":").replace("%25", "%"))
+
+
+def row(kind: DueKind, workflow_id: WorkflowId, run_id: RunId, event_id: int = 0) -> str:
+    """A row of `timers`."""
+    return f"{kind.value}:{event_id}:{member(workflow_id, run_id)}"
+
+
+def row_of(due: DueRow) -> str:
+    """The row that was read as `due`."""
+    return row(due.kind, due.workflow_id, due.run_id, due.event_id)
+
+
+def read_row(text: str, due_at_ms: int) -> DueRow:
+    """The inverse of `row`."""
+    kind, event_id, run = text.split(":", 2)
+    workflow_id, run_id = read_member(run)
+    return DueRow(
+        kind=DueKind(kind),
+        workflow_id=workflow_id,
+        run_id=run_id,
+        event_id=EventId(int(event_id)),
+        due_at_ms=due_at_ms,
+    )

@@ -1,0 +1,88 @@
+#!lua
+-- commit_transition.lua: commit one activation of one run, if the run has not moved.
+-- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
+-- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- Returns: committed | stale | refused
+-- Invariants: every check stands before the first write; absent records are not re-created.
+local head = hash(CURRENT)
+if not head.run_id then return answer{kind = 'stale'} end
+if head.token == a.token then
+  if not a.close then return answer{kind = 'committed', unread = page()} end
+  return answer{kind = 'committed', unread = {}, woken = a.run ~= nil and first_wake(head, a.run.run_id),
+    task_queue = head.task_queue, sticky = head.sticky}
+end
+if head.run_id ~= a.run_id or head.status ~= 'running' or head.token ~= a.expected_token
+  or tonumber(head.last_event_id) + 1 ~= a.first_event_id then
+  return answer{kind = 'stale'}
+end
+local last = int(a.consumed_to) .. '-0'
+if a.consumed_mark then
+  local found = redis.call('XRANGE', INBOX, last, last)[1]
+  if not found or found[2][6] ~= a.consumed_mark then return answer{kind = 'stale'} end
+elseif tonumber(head.consumed) ~= a.consumed_to then
+  return answer{kind = 'stale'}
+end
+if a.close and not a.close.forced and not a.run and tonumber(head.message_last) > a.consumed_to then
+  local unseen = 0
+  for _, entry in ipairs(redis.call('XRANGE', INBOX, '(' .. last, '+')) do
+    if entry[2][9] == 'message' then unseen = unseen + 1 end
+  end
+  return answer{kind = 'refused', number = unseen}
+end
+for i, event in ipairs(a.events) do write_event(HISTORY, event, a.first_event_id + i - 1) end
+head.last_event_id = int(a.first_event_id + #a.events - 1)
+head.consumed = int(a.consumed_to)
+head.token = a.token
+redis.call('XTRIM', INBOX, 'MINID', int(a.consumed_to + 1) .. '-0')
+set(CURRENT, {token = head.token, last_event_id = head.last_event_id, consumed = head.consumed, attempt = '0'})
+redis.call('HDEL', CURRENT, 'problem', 'sticky', 'unfinished')
+local fields = {'state', 'key', 'attempt', 'token', 'holder', 'cancel', 'scheduled_at_ms',
+  'attempt_scheduled_at_ms', 'started_at_ms', 'heartbeat_at_ms', 'deadline_ms', 'dispatches', 'losses',
+  'details', 'failure', 'ended_token', 'retry_at_ms'}
+local function drop(id)
+  local names = {}
+  for i, name in ipairs(fields) do names[i] = id .. '.' .. name end
+  redis.call('HDEL', ACTIVITIES, unpack(names))
+end
+for _, gone in ipairs(a.resolved) do
+  drop(gone.id)
+  redis.call('ZREM', TIMERS, gone.row)
+end
+for _, row in ipairs(a.disarm) do redis.call('ZREM', TIMERS, row) end
+if a.close then
+  end_run(head, a.close.status, a.close)
+  local woken = false
+  if a.run then woken = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY) end
+  return answer{kind = 'committed', unread = {}, woken = woken, task_queue = a.run and a.run.task_queue}
+end
+if a.sticky then set(CURRENT, {sticky = a.sticky}) end
+if a.unfinished then set(CURRENT, {unfinished = '1'}) end
+for _, timer in ipairs(a.timers) do redis.call('ZADD', TIMERS, int(timer.due), timer.row) end
+for _, new in ipairs(a.activities) do
+  local record = {}
+  for name, value in pairs(new.fields) do record[new.id .. '.' .. name] = value end
+  set(ACTIVITIES, record)
+  redis.call('ZADD', TIMERS, int(new.due), new.row)
+end
+for _, cancel in ipairs(a.cancels) do
+  local found = redis.call('HMGET', ACTIVITIES, cancel.id .. '.state', cancel.id .. '.holder',
+    cancel.id .. '.key', cancel.id .. '.attempt')
+  if found[1] == 'running' then
+    redis.call('HSET', ACTIVITIES, cancel.id .. '.cancel', '1')
+    redis.call('PUBLISH', a.process_channel .. found[2],
+      cmsgpack.pack{a.workflow_id, a.run_id, tonumber(cancel.id), found[3], tonumber(found[4])})
+  elseif found[1] and found[1] ~= 'done' then
+    drop(cancel.id)
+    redis.call('ZREM', TIMERS, cancel.row)
+    add_entry(head, cancel.entry)
+  end
+end
+local unread = page()
+if #unread == 0 and not a.unfinished then
+  redis.call('DEL', INBOX)
+  drop_row(head)
+else
+  local due = tonumber(redis.call('ZSCORE', WAKEUPS, a.workflow_id) or '0')
+  set_row(head, 'called', math.max(due, now + a.first_repeat_ms))
+end
+return answer{kind = 'committed', unread = unread}

@@ -1,0 +1,17 @@
+#!lua
+-- fail_task.lua: record a failed workflow task, which consumes nothing.
+-- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
+-- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- Returns: committed | stale
+-- Invariants: every check stands before the first write; absent records are not re-created.
+local head = hash(CURRENT)
+if head.run_id ~= a.run_id or head.status ~= 'running' then return answer{kind = 'stale'} end
+if head.token == a.token then return answer{kind = 'committed'} end
+if head.token ~= a.expected_token or tonumber(head.last_event_id) + 1 ~= a.first_event_id then
+  return answer{kind = 'stale'}
+end
+for i, event in ipairs(a.events) do write_event(HISTORY, event, a.first_event_id + i - 1) end
+set(CURRENT, {token = a.token, last_event_id = int(a.first_event_id + #a.events - 1), problem = a.problem})
+redis.call('HDEL', CURRENT, 'sticky')
+if head.row then set_row(head, 'backing_off', now + a.delay_ms) end
+return answer{kind = 'committed'}

@@ -1,0 +1,16 @@
+#!lua
+-- move_row.lua: extend the row of a task, or hand the run back.
+-- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
+-- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- Returns: done
+-- Invariants: every check stands before the first write; absent records are not re-created.
+local head = hash(CURRENT)
+if head.row and head.row ~= 'delayed' then
+  if a.hand_back then
+    set_row(head, 'backing_off', now + a.delay_ms)
+    redis.call('HDEL', CURRENT, 'sticky')
+  elseif head.row == 'called' then
+    redis.call('ZADD', WAKEUPS, int(now + a.delay_ms), a.workflow_id)
+  end
+end
+return answer{kind = 'done'}

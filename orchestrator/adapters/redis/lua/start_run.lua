@@ -1,0 +1,31 @@
+#!lua
+-- start_run.lua: make a run, or do what the policies say.
+-- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
+-- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- Returns: started | again | attached | refused | moved (another run is open: its keys are needed)
+-- Invariants: every check stands before the first write; absent records are not re-created.
+local head = hash(CURRENT)
+if redis.call('EXISTS', NEXT_RUN) == 1 then
+  return answer{kind = 'again', woken = first_wake(head, a.run.run_id), task_queue = head.task_queue, sticky = head.sticky}
+end
+if head.run_id then
+  local allowed
+  if head.status == 'running' then
+    if a.attach then return answer{kind = 'attached', run_id = head.run_id} end
+    allowed = a.close ~= nil
+  elseif head.status == 'completed' or head.status == 'continued_as_new' then
+    allowed = a.after_completed
+  else
+    allowed = a.after_failed
+  end
+  if not allowed then
+    return answer{kind = 'refused', run_id = head.run_id, workflow_type = head.workflow_type, status = head.status}
+  end
+  if head.status == 'running' then
+    if a.expected_run_id ~= head.run_id then return answer{kind = 'moved', run_id = head.run_id} end
+    force(head, a.close)
+  end
+end
+local woken = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY)
+return answer{kind = 'started', woken = woken, task_queue = a.run.task_queue,
+  number = tonumber(redis.call('HGET', CURRENT, 'inbox_last'))}

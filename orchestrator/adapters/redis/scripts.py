@@ -1,0 +1,158 @@
+"""A typed wrapper for each script in `lua/`, of the same name; scripts are called by their hash.
+
+Arguments travel as one msgpack map and answers come back as one, so that numbers stay numbers and
+payloads stay opaque.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+import msgspec
+from redis.exceptions import NoScriptError
+
+from orchestrator.adapters.redis.connection import Connection
+
+Fields: TypeAlias = Mapping[str, Any]  # Any: what msgpack carries; the script's header names it
+StreamEntry: TypeAlias = tuple[str, list[str]]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a script answers; which fields are set is told by `kind`."""
+
+    kind: str
+    now_ms: int
+    run_id: str | None = None
+    status: str | None = None
+    workflow_type: str | None = None
+    task_queue: str = ""
+    sticky: str | None = None
+    woken: bool = False
+    number: int = 0
+    due_at_ms: int = 0
+    head: dict[str, str] = {}
+    record: dict[str, str] = {}
+    unread: list[StreamEntry] = []
+    timers: list[str] = []
+    wakeups: list[str] = []
+
+
+class Scripts:
+    """The scripts of this release on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        folder = files("orchestrator.adapters.redis") / "lua"
+        steps = (folder / "steps.inc").read_text(encoding="utf-8")
+        self._sources = {
+            name: "#!lua\n" + steps + (folder / f"{name}.lua").read_text("utf-8").partition("\n")[2]
+            for name in _NAMES
+        }
+        self._hashes = {
+            name: sha1(source.encode(), usedforsecurity=False).hexdigest()
+            for name, source in self._sources.items()
+        }
+
+    async def _call(self, name: str, keys: Sequence[str], fields: Fields) -> Answer:
+        client, packed = self._connection.client, msgspec.msgpack.encode(fields)
+        try:
+            reply: bytes = await self._connection.call(
+                client.evalsha(self._hashes[name], len(keys), *keys, packed)
+            )
+        except NoScriptError:
+            reply = await self._connection.call(
+                client.eval(self._sources[name], len(keys), *keys, packed)
+            )
+        return msgspec.msgpack.decode(reply, type=Answer)
+
+    async def after_close_done(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Drop rows of a closed run, move it in the index, arm its retention."""
+        return await self._call("after_close_done", keys, fields)
+
+    async def append_entry(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Put an entry into the inbox of the newest run, and wake it once."""
+        return await self._call("append_entry", keys, fields)
+
+    async def begin_attempt(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Scheduled to running, before user code is entered."""
+        return await self._call("begin_attempt", keys, fields)
+
+    async def commit_transition(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Commit one activation of one run, if the run has not moved."""
+        return await self._call("commit_transition", keys, fields)
+
+    async def delete_run(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Remove a closed run; head, inbox and seen ids only if it is the newest."""
+        return await self._call("delete_run", keys, fields)
+
+    async def fail_task(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Record a failed workflow task, which consumes nothing."""
+        return await self._call("fail_task", keys, fields)
+
+    async def finish_attempt(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """End an attempt: the retry when it may be, else the entry."""
+        return await self._call("finish_attempt", keys, fields)
+
+    async def fire_timer(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Turn a due timer into an inbox entry."""
+        return await self._call("fire_timer", keys, fields)
+
+    async def force_close(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """End a run whose code is not asked."""
+        return await self._call("force_close", keys, fields)
+
+    async def heartbeat_attempt(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Keep a running attempt alive."""
+        return await self._call("heartbeat_attempt", keys, fields)
+
+    async def move_row(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Extend the row of a task, or hand the run back."""
+        return await self._call("move_row", keys, fields)
+
+    async def read_due(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Read what a shard has due, and when the next row after that is."""
+        return await self._call("read_due", keys, fields)
+
+    async def redispatch_attempt(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Make a due attempt ready to be published, or move its row."""
+        return await self._call("redispatch_attempt", keys, fields)
+
+    async def repeat_wakeup(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Take up a due row of wakeups."""
+        return await self._call("repeat_wakeup", keys, fields)
+
+    async def start_run(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Make a run, or do what the policies say."""
+        return await self._call("start_run", keys, fields)
+
+    async def sync_run(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Read head and inbox before a workflow task, and move its row."""
+        return await self._call("sync_run", keys, fields)
+
+    async def wake_now(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Score the called row of one workflow id to now."""
+        return await self._call("wake_now", keys, fields)
+
+
+_NAMES = (
+    "after_close_done",
+    "append_entry",
+    "begin_attempt",
+    "commit_transition",
+    "delete_run",
+    "fail_task",
+    "finish_attempt",
+    "fire_timer",
+    "force_close",
+    "heartbeat_attempt",
+    "move_row",
+    "read_due",
+    "redispatch_attempt",
+    "repeat_wakeup",
+    "start_run",
+    "sync_run",
+    "wake_now",
+)
