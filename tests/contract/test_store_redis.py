@@ -44,3 +44,15 @@ async def test_a_history_is_readable_in_plain_words(redis_url: str, random_names
     assert b'"workflow_type":"Order"' in fields[b"data"]
     assert BEGIN_MS == 4_000_000_000_000
     await carrier.store.close()
+
+
+async def test_scripts_that_the_server_forgot_are_loaded_again(
+    redis_url: str, random_namespace: str
+) -> None:
+    carrier = RedisCarrier(redis_url, random_namespace)
+    await carrier.store.open()
+    await carrier.store.start(start_of())
+    await carrier.redis._connection.client.script_flush()
+    again = await carrier.store.start(start_of())
+    assert again.run_id == "run-1"
+    await carrier.store.close()

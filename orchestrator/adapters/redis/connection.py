@@ -14,8 +14,15 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
@@ -23,6 +30,7 @@ from orchestrator.limits import CONNECT_TIMEOUT_MS, STORE_TIMEOUT_MS
 
 _T = TypeVar("_T")
 _CONNECTIONS_MAX = 16
+_SERVER_TROUBLES = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
 
 
 class Connection:
@@ -76,6 +84,8 @@ class Connection:
         try:
             answer: _T = await command
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise UnavailableError(f"Redis at {self.shown_url}: {error}") from error
+        except _SERVER_TROUBLES as error:
             raise UnavailableError(f"Redis at {self.shown_url}: {error}") from error
         except ResponseError:
             raise  # A bug of ours or a script that is not loaded: the caller decides.

@@ -70,10 +70,12 @@ class RedisDuties(RedisRuns):
 
     async def fire_timer(self, row: DueRow) -> Appended | NotOpen | None:
         """See `DutyStore.fire_timer`. The row of a run that is not open goes."""
+        if row.kind is not DueKind.TIMER:
+            return None
         body = TimerDue(run_id=row.run_id, started_event_id=row.event_id)
         fields = self._row_fields(row) | {"entry": answers.entry_fields(body)}
         answer = await self._scripts.fire_timer(self._script_keys_of(row), fields)
-        if answer.kind == "none" or row.kind is not DueKind.TIMER:
+        if answer.kind == "none":
             return None
         if answer.kind == "not_open":
             return answers.not_open(answer)
@@ -86,6 +88,8 @@ class RedisDuties(RedisRuns):
 
     async def after_close_done(self, row: DueRow, *, retention_ms: int) -> None:
         """See `DutyStore.after_close_done`. What the run armed is found in its history."""
+        if row.kind is not DueKind.AFTER_CLOSE:
+            return
         identity = (row.workflow_id, row.run_id)
         fields = self._row_fields(row) | {
             "rows": await self._armed(row),
@@ -96,6 +100,8 @@ class RedisDuties(RedisRuns):
 
     async def delete_run(self, row: DueRow) -> bool:
         """See `DutyStore.delete_run`."""
+        if row.kind is not DueKind.RETENTION:
+            return False
         answer = await self._scripts.delete_run(self._script_keys_of(row), self._row_fields(row))
         return answer.kind == "done"
 
