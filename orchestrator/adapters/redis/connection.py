@@ -4,6 +4,8 @@ A call without an answer has an unknown outcome and raises `UnavailableError`; w
 the same operation, which then answers as it did before.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# redis-py leaves some of its types open.
 from __future__ import annotations
 
 import asyncio
@@ -38,7 +40,8 @@ class Connection:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        pool = BlockingConnectionPool.from_url(
+        pools: Any = BlockingConnectionPool  # Any: redis-py's types are half unknown
+        pool = pools.from_url(
             url,
             max_connections=_CONNECTIONS_MAX,
             timeout=STORE_TIMEOUT_MS / 1000,
@@ -46,7 +49,7 @@ class Connection:
             socket_connect_timeout=CONNECT_TIMEOUT_MS / 1000,
             retry=Retry(NoBackoff(), 0),
         )
-        self.client: Redis = Redis(connection_pool=pool)
+        self.client: Any = Redis(connection_pool=pool)  # Any: redis-py's types are half unknown
 
     async def open(self) -> None:
         """Check that the server is there, new enough, and keeps what it is given.

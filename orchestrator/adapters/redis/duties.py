@@ -1,5 +1,7 @@
 """What the engine's duties look for and move, in Redis."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# redis-py leaves some of its types open.
 from __future__ import annotations
 
 import asyncio
@@ -73,7 +75,8 @@ class RedisDuties(RedisRuns):
         if row.kind is not DueKind.TIMER:
             return None
         body = TimerDue(run_id=row.run_id, started_event_id=row.event_id)
-        fields = self._row_fields(row) | {"entry": answers.entry_fields(body)}
+        fields = self._row_fields(row)
+        fields["entry"] = answers.entry_fields(body)
         answer = await self._scripts.fire_timer(self._script_keys_of(row), fields)
         if answer.kind == "none":
             return None

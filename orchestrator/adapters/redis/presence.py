@@ -1,5 +1,7 @@
 """Signs of life and notices, through Redis's channels; and listings."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# redis-py leaves some of its types open.
 from __future__ import annotations
 
 import asyncio
@@ -122,7 +124,7 @@ class RedisPresence(Part):
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
             self._reader = None
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        await self._pubsub.aclose()
 
     async def _subscribe(self, channel: str, receiver: _Receiver) -> None:
         """Returns once the server has confirmed: nothing told from now on is missed."""

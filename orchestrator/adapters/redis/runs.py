@@ -292,7 +292,7 @@ class RedisRuns(Part):
     def _forced(
         self, workflow_id: WorkflowId, run_id: RunId, event: ClosingEvent, status: RunStatus
     ) -> _Fields:
-        data = {"type": type(event).__name__, "data": encode(event).decode()}
+        data: _Fields = {"type": type(event).__name__, "data": encode(event).decode()}
         return self._close_fields(workflow_id, run_id, status) | data
 
     def _commit_fields(self, transition: Transition) -> _Fields:
