@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
 from orchestrator.definition.signature import AnyFunction, read_signature
 
@@ -71,7 +71,7 @@ def defn(
         given = target.__name__ if name is None else name
         if not given:
             raise ValueError("an activity's name must not be empty")
-        function: AnyFunction = target
+        decorated, function = target, target
         if inspect.isclass(target):
             if "__call__" not in dir(target) or not inspect.isfunction(
                 inspect.getattr_static(target, "__call__", None)
@@ -80,7 +80,7 @@ def defn(
             function = inspect.getattr_static(target, "__call__")
         read_signature(function, what=f"activity {given}", skip_self=False)
         setattr(target, _NAME, given)
-        return cast(_Callable, target)  # narrowed to a class or a function above
+        return decorated
 
     return decorate if activity is None else decorate(activity)
 
