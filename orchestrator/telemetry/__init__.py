@@ -1,0 +1,1 @@
+"""Logs and counters of a process. No other package names structlog."""

@@ -1,0 +1,163 @@
+"""Logs as events with fields, for people at a terminal or for machines as JSON.
+
+Everything goes through the standard library's loggers, so an application that configures logging
+itself gets our records too (their fields in `record.fields`), and `configure` renders records of
+both kinds alike. Control characters are escaped: a workflow id cannot forge a line or drive a
+terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO, cast
+
+import structlog
+from structlog.stdlib import BoundLogger, ProcessorFormatter
+from structlog.typing import EventDict, Processor
+
+_ROOT = "orchestrator"
+_FIELDS = "fields"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""C0, DEL, C1, line separators, changes of writing direction, lone surrogates."""
+_KEEP_LINES = re.compile("(?!\n)" + _CONTROL.pattern)
+_LINES_FIELD = "exception"
+"""A traceback is the only value of several lines."""
+
+
+class _OurHandler(logging.StreamHandler[TextIO]):
+    """Tells our handler from the application's."""
+
+
+def configure(
+    json: bool | None = None,
+    level: int | str = logging.INFO,
+    *,
+    stream: TextIO | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Write the package's logs to a stream. A second call replaces the first.
+
+    Args:
+        json: One JSON object a line; None: unless the stream is a terminal.
+        level: Least level that is written: a number of `logging` or a name in any case.
+        stream: Standard error when None.
+        environment: `os.environ` when None. A non-empty NO_COLOR means no colours.
+
+    Raises:
+        ValueError: `level` is no level.
+    """
+    target = sys.stderr if stream is None else stream
+    variables = os.environ if environment is None else environment
+    terminal = target.isatty()
+    colors = terminal and not variables.get("NO_COLOR")
+    handler = _OurHandler(target)
+    handler.setFormatter(_formatter(json=not terminal if json is None else json, colors=colors))
+    logger = logging.getLogger(_ROOT)
+    logger.setLevel(level.upper() if isinstance(level, str) else level)
+    for old in [one for one in logger.handlers if isinstance(one, _OurHandler)]:
+        logger.removeHandler(old)
+    logger.addHandler(handler)
+
+
+def get_logger(name: str) -> BoundLogger:
+    """The logger of a module; below `orchestrator`, whatever the name begins with."""
+    full = name if f"{name}.".startswith(f"{_ROOT}.") else f"{_ROOT}.{name}"
+    logger = structlog.wrap_logger(
+        logging.getLogger(full),
+        processors=[structlog.stdlib.filter_by_level, _to_record],
+        wrapper_class=BoundLogger,
+        context_class=dict,
+    )
+    return cast("BoundLogger", logger.bind())
+
+
+def bind(
+    logger: BoundLogger,
+    *,
+    namespace: str | None = None,
+    workflow_id: str | None = None,
+    run_id: str | None = None,
+    attempt: int | None = None,
+) -> BoundLogger:
+    """`logger` with the fields that name what it speaks of; None leaves a field as it is."""
+    fields = {
+        "namespace": namespace,
+        "workflow_id": workflow_id,
+        "run_id": run_id,
+        "attempt": attempt,
+    }
+    return logger.bind(**{name: value for name, value in fields.items() if value is not None})
+
+
+def escape_controls(text: str) -> str:
+    r"""`text` with control characters written as `\x1b` or `\u2028`."""
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _to_record(
+    logger: object, method: str, event_dict: EventDict
+) -> tuple[tuple[object, ...], dict[str, Any]]:  # Any: keyword arguments of logging
+    """An event as arguments of a `logging` call. Fields stay in a dict of their own: as extras, a
+    field called `name` would be refused."""
+    event = event_dict.pop("event", "")
+    passed = {key: event_dict.pop(key) for key in ("exc_info", "stack_info") if key in event_dict}
+    # Text for `%` formatting: without arguments logging leaves the text alone.
+    return (str(event),), {**passed, "extra": {_FIELDS: dict(event_dict)}}
+
+
+def _formatter(*, json: bool, colors: bool) -> ProcessorFormatter:
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+        _lift_fields,
+    ]
+    renderer: Processor
+    if json:
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=colors, exception_formatter=structlog.dev.plain_traceback
+        )
+    return ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _escape_values,
+            renderer,
+        ],
+    )
+
+
+def _lift_fields(logger: object, method: str, event_dict: EventDict) -> EventDict:
+    """Our fields beside the event; what logging itself says of the record wins over a namesake."""
+    fields: object = event_dict.pop(_FIELDS, None)
+    if isinstance(fields, dict):
+        for key, value in cast("dict[str, object]", fields).items():
+            event_dict.setdefault(key, value)
+    return event_dict
+
+
+def _escape_values(
+    logger: object,
+    method: str,
+    event_dict: MutableMapping[str, Any],  # Any: structlog's own type
+) -> dict[str, Any]:  # Any: as above
+    return {escape_controls(key): _escaped(key, value) for key, value in event_dict.items()}
+
+
+def _escaped(key: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value  # both renderers escape inside nested values
+    return _KEEP_LINES.sub(_escape, value) if key == _LINES_FIELD else escape_controls(value)
