@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 
 from orchestrator.adapters.memory.broker import MemoryBroker
+from orchestrator.converter import DataConverter
 from orchestrator.core.transition import Append
 from orchestrator.definition.registry import Registry
 from orchestrator.ids import OperationId
@@ -21,7 +22,6 @@ from orchestrator.worker.activity_tasks import ActivityTasks, Attempt
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.workflow_tasks import WorkflowTasks
 from tests.unit.memory_engine import NAMESPACE, QUEUE, WORKFLOW, Engine
-from tests.unit.replay.runs import VALUES
 from tests.unit.worker.shop import Broken, Order
 
 
@@ -41,7 +41,7 @@ class Worker:
             namespace=NAMESPACE,
             identity=name,
             registry=Registry(workflows=[Order, Broken] if knows else []),
-            values=VALUES,
+            values=DataConverter(),
             cache=self.cache,
             sticky=None,
             expect=engine.duties.expect,
