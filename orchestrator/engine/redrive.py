@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.ids import TaskQueue, WorkflowId
 from orchestrator.limits import REPEAT_ANYWAY_MS
 from orchestrator.ports.broker import Broker, WorkflowQueue
 from orchestrator.ports.store import DueWakeup, Repeat, Store
+from orchestrator.relay.dispatch import Dispatcher
 
 
 def to_publish(

@@ -22,7 +22,6 @@ from orchestrator.core.attempts import (
     task_of,
 )
 from orchestrator.core.transition import AttemptName, ForcedClose, Redispatch
-from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.ids import Namespace
 from orchestrator.ports.store import (
     Appended,
@@ -35,6 +34,7 @@ from orchestrator.ports.store import (
     Redispatched,
     Store,
 )
+from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.wire.events import (
     ActivityTaskScheduled,
     WorkflowExecutionStarted,

@@ -21,7 +21,6 @@ from orchestrator.core.attempts import completed, failed, name_of
 from orchestrator.core.shard import shard_of
 from orchestrator.core.timeouts import running_due_in_ms
 from orchestrator.core.transition import AttemptName, BeginAttempt, FinishAttempt, Heartbeat
-from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import AttemptToken, Namespace, ProcessName, ShardId, WorkflowId
 from orchestrator.limits import ASK_HOLDER_MS
@@ -36,12 +35,13 @@ from orchestrator.ports.store import (
     RetryAt,
     Store,
 )
+from orchestrator.relay.certainty import until_known
+from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.wire import codec
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import AttemptStarted
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
-from orchestrator.worker.certainty import until_known
 
 Execute = Callable[["Attempt"], Awaitable["Payload | Failure | None"]]
 """Runs user code; a failure is an answer, not an exception."""

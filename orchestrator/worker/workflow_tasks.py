@@ -28,7 +28,6 @@ from orchestrator.core.intake import intake
 from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import Transition
 from orchestrator.definition.registry import Registry
-from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import CommitToken, Mark, Namespace, RunId, ShardId, WorkflowId
 from orchestrator.limits import (
@@ -43,6 +42,8 @@ from orchestrator.limits import (
 from orchestrator.ports.broker import Broker, DeadQueue, Delivery, Outgoing, Published
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Committed, Head, Refused, Stale, Store, Synced, Wake
+from orchestrator.relay.certainty import until_known
+from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.replay.facts import Activation, Commands, TaskFailure
 from orchestrator.replay.facts import RunFacts as ReplayFacts
 from orchestrator.replay.partition import partition
@@ -53,7 +54,6 @@ from orchestrator.wire.events import ActivityTaskScheduled, CommandEvent, Histor
 from orchestrator.wire.inbox import InboxEntry
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.tasks import WorkflowTask
-from orchestrator.worker.certainty import until_known
 from orchestrator.worker.confirmations import Confirmations
 from orchestrator.worker.run_cache import CachedRun, RunCache
 

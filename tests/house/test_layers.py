@@ -17,7 +17,7 @@ _LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"workflow", "activity"}),
     frozenset({"config", "envconfig", "telemetry", "ports"}),
     frozenset({"adapters.rabbitmq", "adapters.redis", "adapters.memory", "adapters"}),
-    frozenset({"wiring"}),
+    frozenset({"wiring", "relay"}),
     frozenset({"client", "engine", "service"}),
     frozenset({"worker"}),
     frozenset({"cli", "web", "testing", "plugin", "contrib", "__main__"}),

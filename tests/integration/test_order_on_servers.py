@@ -13,10 +13,10 @@ from orchestrator.converter import DataConverter
 from orchestrator.core.start import StartOptions, start_of
 from orchestrator.core.transition import Append
 from orchestrator.definition.registry import Registry
-from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.ids import Namespace, ProcessName, TaskQueue, WorkflowId
 from orchestrator.ports.broker import ActivityQueue, WorkflowQueue
 from orchestrator.ports.store import Appended, Started
+from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.wire.inbox import SignalReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload

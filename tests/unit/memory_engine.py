@@ -14,13 +14,13 @@ from orchestrator.core.decide import Task, decide
 from orchestrator.core.fold import fold
 from orchestrator.core.intake import intake
 from orchestrator.core.start import StartOptions, start_of
-from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.redrive import Redrive
 from orchestrator.engine.service import Duties
 from orchestrator.engine.timers import Timers
 from orchestrator.ids import ActivityKey, Namespace, ProcessName, RunId, TaskQueue, WorkflowId
 from orchestrator.ports.broker import ActivityQueue, Delivery, WorkflowQueue
 from orchestrator.ports.store import Committed, Started
+from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.wire import codec
 from orchestrator.wire.commands import Command
 from orchestrator.wire.tasks import ActivityTask, WorkflowTask
