@@ -156,6 +156,7 @@ class TaskFailure(_Record, frozen=True, kw_only=True):
     """A failed workflow task: consumes nothing, and is tried again after `backoff_ms`.
 
     `events` is empty for a repeated failure of the same kind. `problem` is what a person reads.
+    `attempt` is what the attempt counter becomes: a run that is parked keeps its crashes in mind.
     """
 
     workflow_id: WorkflowId
@@ -166,6 +167,7 @@ class TaskFailure(_Record, frozen=True, kw_only=True):
     events: tuple[HistoryEvent, ...]
     backoff_ms: int
     problem: str
+    attempt: int = 0
 
 
 class ForcedClose(_Record, frozen=True, kw_only=True):

@@ -71,7 +71,10 @@ class Head(_Answer, frozen=True, kw_only=True):
     task_queue: TaskQueue
     sticky: str | None = None
     attempt: int = 0
-    """Workflow task attempts since the last commit; counted before user code is entered."""
+    """Redelivered and repeated tasks that were begun since the last commit or recorded failure;
+    counted before user code is entered, so it tells how often a worker died over this one."""
+    failures: int = 0
+    """Failures recorded since the last commit."""
     unfinished: bool = False
     problem: str | None = None
     """Why the newest task failed; None once a commit went through."""
@@ -198,12 +201,14 @@ class Synced(_Answer, frozen=True, kw_only=True):
     """Head and unread entries (one page, in order), read together.
 
     When there was something unread, the row in `wakeups` was moved on by the task time-out and, if
-    asked for, the attempt counted.
+    asked for, the attempt counted. A run that a start delay or a back-off holds back shows nothing
+    unread and nothing was moved: its own row brings it back.
     """
 
     head: Head
     unread: tuple[InboxEntry, ...]
     now_ms: int
+    held_back: bool = False
 
 
 class Committed(_Answer, frozen=True, kw_only=True):
@@ -379,8 +384,11 @@ class RunStore(Protocol):
         """Move the row of a task that is still being worked on; no effect when there is none."""
         ...
 
-    async def hand_back(self, workflow_id: WorkflowId, *, delay_ms: int) -> None:
-        """Offer a run again after `delay_ms`, to any worker, not counted as an attempt."""
+    async def hand_back(
+        self, workflow_id: WorkflowId, *, delay_ms: int, attempt: int | None = None
+    ) -> None:
+        """Offer a run again after `delay_ms`, to any worker. With `attempt` the counter goes back
+        to that number, so that what was not tried is not counted."""
         ...
 
     async def commit(self, transition: Transition) -> CommitAnswer:
@@ -388,7 +396,8 @@ class RunStore(Protocol):
         ...
 
     async def fail_task(self, failure: TaskFailure) -> Committed | Stale:
-        """Record a failed task; its row is scored to the back-off and the inbox stays."""
+        """Record a failed task: the failures count up, the attempts become those of `failure`, the
+        row is scored to the back-off, and the inbox stays."""
         ...
 
     async def force_close(self, close: ForcedClose) -> Closed | NotOpen:

@@ -117,14 +117,15 @@ class MemoryRuns(MemoryReads):
     async def sync(
         self, workflow_id: WorkflowId, *, task_timeout_ms: int, count_attempt: bool
     ) -> Synced | None:
-        """See `RunStore.sync`. Entries that a start delay holds back are not shown."""
+        """See `RunStore.sync`."""
         now_ms = self._state.now_ms()
         workflow = self._state.workflows.get(workflow_id)
         if workflow is None:
             return None
         row = workflow.row
-        if row is None or row.delayed:
-            return Synced(head=workflow.head, unread=(), now_ms=now_ms)
+        if row is None or not row.published:
+            held_back = row is not None
+            return Synced(head=workflow.head, unread=(), now_ms=now_ms, held_back=held_back)
         workflow.row = WakeupRow(now_ms + task_timeout_ms, now_ms)
         if count_attempt:
             workflow.set_head(attempt=workflow.head.attempt + 1)
@@ -136,7 +137,9 @@ class MemoryRuns(MemoryReads):
         if workflow is not None and workflow.row is not None and workflow.row.published:
             workflow.row.due_at_ms = self._state.now_ms() + task_timeout_ms
 
-    async def hand_back(self, workflow_id: WorkflowId, *, delay_ms: int) -> None:
+    async def hand_back(
+        self, workflow_id: WorkflowId, *, delay_ms: int, attempt: int | None = None
+    ) -> None:
         """See `RunStore.hand_back`."""
         now_ms = self._state.now_ms()
         workflow = self._state.workflows.get(workflow_id)
@@ -144,6 +147,8 @@ class MemoryRuns(MemoryReads):
             return
         workflow.row = WakeupRow(now_ms + delay_ms, now_ms, published=False)
         workflow.set_head(sticky=None)
+        if attempt is not None and attempt < workflow.head.attempt:
+            workflow.set_head(attempt=attempt)
 
     async def commit(self, transition: Transition) -> CommitAnswer:
         """See `RunStore.commit`."""
@@ -195,6 +200,8 @@ class MemoryRuns(MemoryReads):
             last_event_id=EventId(workflow.head.last_event_id + len(failure.events)),
             problem=failure.problem,
             sticky=None,
+            attempt=failure.attempt,
+            failures=workflow.head.failures + 1,
         )
         if workflow.row is not None:
             workflow.row = WakeupRow(now_ms + failure.backoff_ms, now_ms, published=False)
@@ -267,6 +274,7 @@ class MemoryRuns(MemoryReads):
             sticky=transition.sticky,
             unfinished=transition.unfinished,
             attempt=0,
+            failures=0,
             problem=None,
         )
         identity = (transition.workflow_id, transition.run_id)

@@ -222,7 +222,9 @@ class MemoryState:
             workflow.clear_inbox()
             workflow.set_head(consumed=workflow.head.inbox_last)
         workflow.row = None
-        workflow.set_head(status=status, sticky=None, unfinished=False, attempt=0, problem=None)
+        workflow.set_head(
+            status=status, sticky=None, unfinished=False, attempt=0, failures=0, problem=None
+        )
         identity = (record.workflow_id, record.run_id, EventId(0))
         self.timers.pop((DueKind.RUN_TIMEOUT, *identity), None)
         self.timers[DueKind.AFTER_CLOSE, *identity] = now_ms

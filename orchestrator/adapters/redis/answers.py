@@ -171,6 +171,7 @@ def head(fields: Mapping[str, str]) -> Head:
         task_queue=TaskQueue(fields["task_queue"]),
         sticky=fields.get("sticky"),
         attempt=int(fields.get("attempt", "0")),
+        failures=int(fields.get("failures", "0")),
         unfinished="unfinished" in fields,
         problem=fields.get("problem"),
     )

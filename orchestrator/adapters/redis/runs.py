@@ -121,7 +121,7 @@ class RedisRuns(Part):
     async def sync(
         self, workflow_id: WorkflowId, *, task_timeout_ms: int, count_attempt: bool
     ) -> Synced | None:
-        """See `RunStore.sync`. Entries that a start delay holds back are not shown."""
+        """See `RunStore.sync`."""
         fields = self._fields(workflow_id)
         fields |= {"task_timeout_ms": task_timeout_ms, "count_attempt": count_attempt}
         answer = await self._scripts.sync_run(self._keys.for_script(workflow_id, RunId("")), fields)
@@ -131,15 +131,21 @@ class RedisRuns(Part):
             head=answers.head(answer.head),
             unread=answers.entries(answer),
             now_ms=answer.now_ms,
+            held_back=answer.head.get("row", "called") != "called",
         )
 
     async def extend(self, workflow_id: WorkflowId, *, task_timeout_ms: int) -> None:
         """See `RunStore.extend`."""
-        await self._move_row(workflow_id, delay_ms=task_timeout_ms, hand_back=False)
+        await self._move_row(workflow_id, {"delay_ms": task_timeout_ms, "hand_back": False})
 
-    async def hand_back(self, workflow_id: WorkflowId, *, delay_ms: int) -> None:
+    async def hand_back(
+        self, workflow_id: WorkflowId, *, delay_ms: int, attempt: int | None = None
+    ) -> None:
         """See `RunStore.hand_back`."""
-        await self._move_row(workflow_id, delay_ms=delay_ms, hand_back=True)
+        fields: _Fields = {"delay_ms": delay_ms, "hand_back": True}
+        if attempt is not None:
+            fields["attempt"] = attempt
+        await self._move_row(workflow_id, fields)
 
     async def commit(self, transition: Transition) -> CommitAnswer:
         """See `RunStore.commit`."""
@@ -174,6 +180,7 @@ class RedisRuns(Part):
             "events": [answers.event_fields_of(event) for event in failure.events],
             "delay_ms": failure.backoff_ms,
             "problem": failure.problem,
+            "attempt": failure.attempt,
         }
         keys = self._keys.for_script(failure.workflow_id, failure.run_id)
         answer = await self._scripts.fail_task(keys, fields)
@@ -259,8 +266,8 @@ class RedisRuns(Part):
         )
         return tuple(answers.event(entry_id, fields) for entry_id, fields in found)
 
-    async def _move_row(self, workflow_id: WorkflowId, *, delay_ms: int, hand_back: bool) -> None:
-        fields = self._fields(workflow_id) | {"delay_ms": delay_ms, "hand_back": hand_back}
+    async def _move_row(self, workflow_id: WorkflowId, move: _Fields) -> None:
+        fields = self._fields(workflow_id) | move
         await self._scripts.move_row(self._keys.for_script(workflow_id, RunId("")), fields)
 
     def _new_run(self, workflow_id: WorkflowId, run: NewRun) -> _Fields:

@@ -35,7 +35,7 @@ head.consumed = int(a.consumed_to)
 head.token = a.token
 redis.call('XTRIM', INBOX, 'MINID', int(a.consumed_to + 1) .. '-0')
 set(CURRENT, {token = head.token, last_event_id = head.last_event_id, consumed = head.consumed, attempt = '0'})
-redis.call('HDEL', CURRENT, 'problem', 'sticky', 'unfinished')
+redis.call('HDEL', CURRENT, 'problem', 'failures', 'sticky', 'unfinished')
 local fields = {'state', 'key', 'attempt', 'token', 'holder', 'cancel', 'scheduled_at_ms',
   'attempt_scheduled_at_ms', 'started_at_ms', 'heartbeat_at_ms', 'deadline_ms', 'dispatches', 'losses',
   'details', 'failure', 'ended_token', 'retry_at_ms'}

@@ -1,12 +1,13 @@
 #!lua
--- sync_run.lua: read head and inbox before a workflow task, and move its row.
+-- sync_run.lua: read head and inbox before a workflow task, and move its row; a run that is held back
+-- shows its head only.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
 -- Returns: none | synced with head and unread
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
 if not head.run_id then return answer{kind = 'none'} end
-if not head.row or head.row == 'delayed' then return answer{kind = 'synced', head = head, unread = {}} end
+if head.row ~= 'called' then return answer{kind = 'synced', head = head, unread = {}} end
 set_row(head, 'called', now + a.task_timeout_ms)
 if a.count_attempt then head.attempt = int(redis.call('HINCRBY', CURRENT, 'attempt', 1)) end
 return answer{kind = 'synced', head = head, unread = page()}
