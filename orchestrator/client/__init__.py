@@ -1,0 +1,34 @@
+"""What programs import that start and ask workflows.
+
+Names and meanings are those of Temporal's Python SDK.
+"""
+
+from orchestrator.client.client import Client
+from orchestrator.client.descriptions import (
+    PendingActivity,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+)
+from orchestrator.client.failures import (
+    WorkflowContinuedAsNewError,
+    WorkflowFailureError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+)
+from orchestrator.client.handle import WorkflowHandle
+from orchestrator.client.options import WorkflowStartOptions
+
+__all__ = [
+    "Client",
+    "WorkflowHandle",
+    "WorkflowStartOptions",
+    "WorkflowExecution",
+    "WorkflowExecutionDescription",
+    "WorkflowExecutionStatus",
+    "PendingActivity",
+    "WorkflowFailureError",
+    "WorkflowContinuedAsNewError",
+    "WorkflowQueryFailedError",
+    "WorkflowQueryRejectedError",
+]

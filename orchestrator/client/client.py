@@ -1,0 +1,284 @@
+"""A client: starts workflows and finds them.
+
+A start is one script and one message; the run exists once the script has answered, and its wake-up
+is made again when the message is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
+
+from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus
+from orchestrator.client.handle import WorkflowHandle
+from orchestrator.client.options import (
+    ABSENT,
+    WorkflowStartOptions,
+    arguments,
+    start_options,
+    target_of,
+)
+from orchestrator.config import load_settings
+from orchestrator.converter import DataConverter
+from orchestrator.core.start import start_of
+from orchestrator.exceptions import WorkflowAlreadyStartedError
+from orchestrator.ports.store import Attached, Started, StartRefused
+from orchestrator.relay.certainty import until_known
+from orchestrator.wire.options import RunStatus
+from orchestrator.wiring import Services, services_of
+
+_Self = TypeVar("_Self")
+_Param = TypeVar("_Param")
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
+
+
+class Client:
+    """A connection to both servers, for one event loop. Use it as `async with`, or `close` it."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        data_converter: DataConverter = DataConverter.default,
+        identity: str | None = None,
+    ) -> None:
+        """Over services that are open; `connect` is the usual way."""
+        self.services = services
+        self.data_converter = data_converter
+        self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
+
+    @classmethod
+    async def connect(
+        cls,
+        *,
+        broker: str | None = None,
+        store: str | None = None,
+        namespace: str | None = None,
+        data_converter: DataConverter = DataConverter.default,
+        identity: str | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Connect to RabbitMQ and Redis.
+
+        Args:
+            broker: `amqp://…`, `amqps://…` or `memory://`; None: ORCHESTRATOR_BROKER, then the TOML
+                file, then the local default. So for the next two.
+            store: `redis://…`, `rediss://…` or `memory://`, which goes with a broker in memory.
+            namespace: Which set of workflows.
+            data_converter: Python values ↔ payloads.
+            identity: Who this is, in histories; default: process id and host.
+            settings: Any further setting of `orchestrator.config` by its name.
+
+        Raises:
+            UnavailableError: a server does not answer within 5 s; no text shows a password.
+            MisconfiguredError: a setting is bad, or a server cannot keep the promises.
+        """
+        given = {"broker": broker, "store": store, "namespace": namespace}
+        services = services_of(load_settings({**(settings or {}), **given}))
+        await services.open()
+        return cls(services, data_converter=data_converter, identity=identity)
+
+    async def close(self) -> None:
+        """Publish what waits and disconnect. Again does nothing."""
+        await self.services.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of this client."""
+        return self.services.namespace
+
+    # Starting -------------------------------------------------------------------------------------
+
+    @overload
+    async def start_workflow(
+        self,
+        workflow: Callable[[_Self], Awaitable[_Result]],
+        **options: Unpack[WorkflowStartOptions],
+    ) -> WorkflowHandle[_Self, _Result]: ...
+    @overload
+    async def start_workflow(
+        self,
+        workflow: Callable[[_Self, _Param], Awaitable[_Result]],
+        arg: _Param,
+        **options: Unpack[WorkflowStartOptions],
+    ) -> WorkflowHandle[_Self, _Result]: ...
+    @overload
+    async def start_workflow(
+        self,
+        workflow: Callable[Concatenate[_Self, _Params], Awaitable[_Result]],
+        *,
+        args: Sequence[Any],  # Any: user's values
+        **options: Unpack[WorkflowStartOptions],
+    ) -> WorkflowHandle[_Self, _Result]: ...
+    @overload
+    async def start_workflow(
+        self,
+        workflow: str,
+        arg: Any = ...,  # Any: user's value
+        *,
+        args: Sequence[Any] = ...,  # Any: user's values
+        result_type: type | None = ...,
+        **options: Unpack[WorkflowStartOptions],
+    ) -> WorkflowHandle[Any, Any]: ...  # Any: nothing is known of a workflow given by name
+    async def start_workflow(
+        self,
+        workflow: Any,  # Any: a name or a run method
+        arg: Any = ABSENT,  # Any: user's value
+        *,
+        args: Sequence[Any] = (),  # Any: user's values
+        result_type: type | None = None,
+        **options: Unpack[WorkflowStartOptions],
+    ) -> WorkflowHandle[Any, Any]:  # Any: see the overloads
+        """Start a workflow and return its handle; the run exists once this returns.
+
+        Raises:
+            WorkflowAlreadyStartedError: the policies refuse, because of an open or a closed run.
+            InvalidNameError: an id, type or queue cannot be one.
+            ConversionError: an argument cannot be converted.
+            UnavailableError: the store does not answer; repeat under the same `request_id`.
+        """
+        services, values = self.services, self.data_converter
+        target = target_of(workflow, result_type)
+        start = start_of(
+            start_options(
+                target,
+                arguments(arg, args),
+                options,
+                values=values,
+                identity=self.identity,
+                request_id=options.get("request_id") or services.mint(),
+            ),
+            now_ms=services.clock.now_ms(),
+        )
+        answer = await until_known(lambda: services.store.start(start), services.clock)
+        match answer:
+            case Started(run_id=run_id, wake=wake):
+                if wake is not None:
+                    services.dispatcher.wake(start.workflow_id, wake)
+            case Attached(run_id=run_id):
+                pass
+            case StartRefused():
+                raise WorkflowAlreadyStartedError(
+                    start.workflow_id, answer.workflow_type, answer.run_id
+                )
+        return WorkflowHandle(
+            services,
+            values,
+            self.identity,
+            start.workflow_id,
+            result_run_id=run_id,
+            first_execution_run_id=run_id,
+            result_type=target.ret_type,
+        )
+
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: Callable[[_Self], Awaitable[_Result]],
+        **options: Unpack[WorkflowStartOptions],
+    ) -> _Result: ...
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: Callable[[_Self, _Param], Awaitable[_Result]],
+        arg: _Param,
+        **options: Unpack[WorkflowStartOptions],
+    ) -> _Result: ...
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: Callable[Concatenate[_Self, _Params], Awaitable[_Result]],
+        *,
+        args: Sequence[Any],  # Any: user's values
+        **options: Unpack[WorkflowStartOptions],
+    ) -> _Result: ...
+    @overload
+    async def execute_workflow(
+        self,
+        workflow: str,
+        arg: Any = ...,  # Any: user's value
+        *,
+        args: Sequence[Any] = ...,  # Any: user's values
+        result_type: type | None = ...,
+        **options: Unpack[WorkflowStartOptions],
+    ) -> Any: ...  # Any: nothing is known of a workflow given by name
+    async def execute_workflow(
+        self,
+        workflow: Any,  # Any: a name or a run method
+        arg: Any = ABSENT,  # Any: user's value
+        *,
+        args: Sequence[Any] = (),  # Any: user's values
+        result_type: type | None = None,
+        **options: Unpack[WorkflowStartOptions],
+    ) -> Any:  # Any: see the overloads
+        """As `start_workflow`, and wait for the result; raises what `WorkflowHandle.result`
+        does."""
+        call: Any = self.start_workflow  # Any: the overloads fit no forwarded call
+        handle = await call(workflow, arg, args=args, result_type=result_type, **options)
+        return await handle.result()
+
+    # Finding --------------------------------------------------------------------------------------
+
+    def get_workflow_handle(
+        self,
+        workflow_id: str,
+        *,
+        run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+        result_type: type | None = None,
+    ) -> WorkflowHandle[Any, Any]:  # Any: nothing is known of it
+        """A handle without any I/O; `run_id` None means the newest run."""
+        return WorkflowHandle(
+            self.services,
+            self.data_converter,
+            self.identity,
+            workflow_id,
+            run_id=run_id,
+            result_run_id=run_id,
+            first_execution_run_id=first_execution_run_id,
+            result_type=result_type,
+        )
+
+    def get_workflow_handle_for(
+        self,
+        workflow: Callable[Concatenate[_Self, _Params], Awaitable[_Result]],
+        workflow_id: str,
+        *,
+        run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+    ) -> WorkflowHandle[_Self, _Result]:
+        """As `get_workflow_handle`, with the types of a run method."""
+        return WorkflowHandle(
+            self.services,
+            self.data_converter,
+            self.identity,
+            workflow_id,
+            run_id=run_id,
+            result_run_id=run_id,
+            first_execution_run_id=first_execution_run_id,
+            result_type=target_of(workflow, None).ret_type,
+        )
+
+    async def list_workflows(
+        self, *, status: WorkflowExecutionStatus | None = None
+    ) -> AsyncIterator[WorkflowExecution]:
+        """All runs that are open or within retention, or those of one status."""
+        wanted = None if status is None else RunStatus[status.name]
+        async for page in self.services.store.list_runs(status=wanted):
+            for row in page:
+                yield WorkflowExecution.of_row(row)

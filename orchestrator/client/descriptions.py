@@ -1,0 +1,157 @@
+"""Runs as a client sees them: status, identity, times, what is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from orchestrator.exceptions import RPCError, RPCStatusCode
+from orchestrator.ports.store import AttemptRecord, IndexRow, RunView
+from orchestrator.replay.values import Values
+from orchestrator.units import to_datetime
+from orchestrator.wire.events import (
+    ActivityTaskScheduled,
+    HistoryEvent,
+    WorkflowExecutionStarted,
+)
+from orchestrator.wire.options import RunStatus
+from orchestrator.wire.payload import Payload
+
+
+class WorkflowExecutionStatus(IntEnum):
+    """How a run stands; the numbers are Temporal's."""
+
+    RUNNING = 1
+    COMPLETED = 2
+    FAILED = 3
+    CANCELED = 4
+    TERMINATED = 5
+    CONTINUED_AS_NEW = 6
+    TIMED_OUT = 7
+
+
+def status_of(status: RunStatus) -> WorkflowExecutionStatus:
+    """The public word for a stored status."""
+    return WorkflowExecutionStatus[status.name]
+
+
+@dataclass(frozen=True)
+class WorkflowExecution:
+    """A run in a listing."""
+
+    id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    status: WorkflowExecutionStatus
+    start_time: datetime
+    close_time: datetime | None
+
+    @staticmethod
+    def of_row(row: IndexRow) -> WorkflowExecution:
+        """The public form of a row of the index."""
+        return WorkflowExecution(
+            id=row.workflow_id,
+            run_id=row.run_id,
+            workflow_type=row.workflow_type,
+            task_queue=row.task_queue,
+            status=status_of(row.status),
+            start_time=to_datetime(row.started_at_ms),
+            close_time=None if row.closed_at_ms is None else to_datetime(row.closed_at_ms),
+        )
+
+
+@dataclass(frozen=True)
+class PendingActivity:
+    """An activity that has not ended: its attempt, and what went wrong before."""
+
+    activity_id: str
+    activity_type: str
+    scheduled_event_id: int
+    state: str
+    """One of scheduled, running, backing_off, done."""
+    attempt: int
+    identity: str | None
+    scheduled_time: datetime
+    last_started_time: datetime | None
+    last_heartbeat_time: datetime | None
+    last_failure: str | None
+    cancel_requested: bool
+
+    @staticmethod
+    def of_record(record: AttemptRecord, scheduled: ActivityTaskScheduled) -> PendingActivity:
+        """The public form of an attempt's record."""
+        return PendingActivity(
+            activity_id=scheduled.activity_id,
+            activity_type=scheduled.activity_type,
+            scheduled_event_id=record.event_id,
+            state=record.state.value,
+            attempt=record.attempt,
+            identity=record.holder,
+            scheduled_time=to_datetime(record.scheduled_at_ms),
+            last_started_time=_datetime(record.started_at_ms),
+            last_heartbeat_time=_datetime(record.heartbeat_at_ms),
+            last_failure=None if record.last_failure is None else record.last_failure.message,
+            cancel_requested=record.cancel_requested,
+        )
+
+
+@dataclass(frozen=True)
+class WorkflowExecutionDescription(WorkflowExecution):
+    """A run in detail. `problem` says why its newest workflow task failed; None: it did not."""
+
+    first_run_id: str
+    history_length: int
+    problem: str | None
+    pending_activities: Sequence[PendingActivity]
+    raw_memo: Mapping[str, Payload]
+    values: Values
+
+    async def memo(self) -> Mapping[str, Any]:  # Any: user's values
+        """The notes given at the start."""
+        return {key: self.values.from_payloads([self.raw_memo[key]])[0] for key in self.raw_memo}
+
+    async def memo_value(
+        self,
+        key: str,
+        default: Any = None,  # Any: user's value
+        *,
+        type_hint: type | None = None,
+    ) -> Any:  # Any: user's value
+        """One note, or `default` when there is none of this name."""
+        payload = self.raw_memo.get(key)
+        if payload is None:
+            return default
+        hints = None if type_hint is None else [type_hint]
+        return self.values.from_payloads([payload], hints)[0]
+
+    @staticmethod
+    def of_view(
+        view: RunView, first: HistoryEvent, pending: Sequence[PendingActivity], values: Values
+    ) -> WorkflowExecutionDescription:
+        """The public form of a stored run, whose event 1 is `first`."""
+        started = first.attributes
+        if not isinstance(started, WorkflowExecutionStarted):
+            raise RPCError(f"event 1 is a {first.type}", RPCStatusCode.INTERNAL)
+        return WorkflowExecutionDescription(
+            id=view.workflow_id,
+            run_id=view.run_id,
+            workflow_type=view.workflow_type,
+            task_queue=view.task_queue,
+            status=status_of(view.status),
+            start_time=to_datetime(view.started_at_ms),
+            close_time=_datetime(view.closed_at_ms),
+            first_run_id=view.first_run_id,
+            history_length=view.history_length,
+            problem=view.problem,
+            pending_activities=pending,
+            raw_memo=started.memo,
+            values=values,
+        )
+
+
+def _datetime(epoch_ms: int | None) -> datetime | None:
+    return None if epoch_ms is None else to_datetime(epoch_ms)

@@ -1,0 +1,460 @@
+"""A run as a client holds it: wait for its result, signal, query, cancel, terminate, look at it.
+
+A handle does no I/O until asked. Without a run id it speaks of the newest run of its workflow id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+
+from orchestrator.client.descriptions import (
+    PendingActivity,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    status_of,
+)
+from orchestrator.client.failures import (
+    WorkflowContinuedAsNewError,
+    WorkflowFailureError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+)
+from orchestrator.client.options import ABSENT, arguments
+from orchestrator.client.queries import ask
+from orchestrator.common import QueryRejectCondition
+from orchestrator.core.transition import Append, ForcedClose
+from orchestrator.definition.signature import read_signature
+from orchestrator.definition.workflow import handler_name
+from orchestrator.exceptions import (
+    CancelledError,
+    RPCError,
+    RPCStatusCode,
+    TerminatedError,
+    TimeoutError,
+    TimeoutType,
+    UnavailableError,
+)
+from orchestrator.ids import OperationId, RunId, check_name, check_workflow_id
+from orchestrator.limits import IDLE_POLL_MS, QUERY_TIMEOUT_MS, RESULT_REREAD_MS
+from orchestrator.ports.store import Appended, Closed, Duplicate, Full, NotOpen, RunView
+from orchestrator.relay.certainty import until_known
+from orchestrator.replay.values import Values
+from orchestrator.units import to_ms
+from orchestrator.wire import events as e
+from orchestrator.wire.events import ActivityTaskScheduled, HistoryEvent
+from orchestrator.wire.inbox import CancelReceived, SignalReceived
+from orchestrator.wire.options import RunStatus
+from orchestrator.wiring import Services
+
+SelfT = TypeVar("SelfT")
+ReturnT = TypeVar("ReturnT")
+_Param = TypeVar("_Param")
+_Params = ParamSpec("_Params")
+_Answer = TypeVar("_Answer")
+
+
+class WorkflowHandle(Generic[SelfT, ReturnT]):
+    """A run, or the newest run of a workflow id."""
+
+    def __init__(
+        self,
+        services: Services,
+        values: Values,
+        identity: str,
+        id: str,
+        *,
+        run_id: str | None = None,
+        result_run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+        result_type: Any = None,  # Any: annotations are of no common type
+    ) -> None:
+        """Made by a client; see `Client.get_workflow_handle`."""
+        self._services = services
+        self._values = values
+        self._identity = identity
+        self._id = check_workflow_id(id)
+        self._run_id = run_id
+        self._result_run_id = result_run_id
+        self._first_run_id = first_execution_run_id
+        self._result_type = result_type
+
+    @property
+    def id(self) -> str:
+        """The workflow id."""
+        return self._id
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that signals, queries and requests are meant for; None: the newest."""
+        return self._run_id
+
+    @property
+    def result_run_id(self) -> str | None:
+        """The run whose result is waited for; None: the newest."""
+        return self._result_run_id
+
+    @property
+    def first_execution_run_id(self) -> str | None:
+        """The run that began the chain; cancel and terminate refuse another chain."""
+        return self._first_run_id
+
+    async def result(
+        self, *, follow_runs: bool = True, rpc_timeout: timedelta | None = None
+    ) -> ReturnT:
+        """Wait for the end of the run, and of its successors, and return what it returned.
+
+        Servers that are away are waited for.
+
+        Raises:
+            WorkflowFailureError: it ended otherwise; `cause` says how.
+            WorkflowContinuedAsNewError: it has a successor, and `follow_runs` is False.
+            RPCError: NOT_FOUND, there is no such run; DEADLINE_EXCEEDED, `rpc_timeout` passed.
+        """
+        try:
+            timeout = None if rpc_timeout is None else rpc_timeout.total_seconds()
+            async with asyncio.timeout(timeout):
+                with self._services.waiting():
+                    closing = await self._closing_event(follow_runs=follow_runs)
+        except builtins.TimeoutError as error:
+            raise RPCError(
+                f"workflow {self._id!r} has not ended within {rpc_timeout}",
+                RPCStatusCode.DEADLINE_EXCEEDED,
+            ) from error
+        return self._outcome(closing)
+
+    async def _closing_event(self, *, follow_runs: bool) -> HistoryEvent:
+        run_id = self._result_run_id or self._run_id
+        notice = asyncio.Event()
+        watch = await self._patiently(lambda: self._services.store.watch(self._id, notice.set))
+        try:
+            while True:
+                notice.clear()
+                wanted = run_id
+                view = await self._patiently(lambda: self._view(wanted))  # noqa: B023  # awaited
+                if view.closing is None:
+                    run_id = view.run_id
+                    await self._services.clock.wait(notice, timeout_ms=RESULT_REREAD_MS)
+                    continue
+                ended = view.closing.attributes
+                if not isinstance(ended, e.WorkflowExecutionContinuedAsNew):
+                    return view.closing
+                if not follow_runs:
+                    raise WorkflowContinuedAsNewError(ended.new_run_id)
+                run_id = ended.new_run_id
+        finally:
+            try:
+                await watch.close()
+            except UnavailableError:
+                pass  # The subscription went with its connection.
+
+    def _outcome(self, closing: HistoryEvent) -> ReturnT:
+        ended, values = closing.attributes, self._values
+        match ended:
+            case e.WorkflowExecutionCompleted(result=result):
+                if result is None:
+                    return cast("ReturnT", None)
+                hints = None if self._result_type is None else [self._result_type]
+                return cast("ReturnT", values.from_payloads([result], hints)[0])
+            case e.WorkflowExecutionFailed(failure=failure):
+                cause = values.from_failure(failure)
+                text = "Workflow execution failed"
+            case e.WorkflowExecutionCanceled(details=details):
+                cause = CancelledError("Workflow cancelled", *values.from_payloads(details))
+                text = "Workflow execution cancelled"
+            case e.WorkflowExecutionTerminated(reason=reason, details=details):
+                cause = TerminatedError(
+                    reason or "Workflow terminated", *values.from_payloads(details)
+                )
+                text = "Workflow execution terminated"
+            case e.WorkflowExecutionTimedOut():
+                cause = TimeoutError("Workflow timed out", type=TimeoutType.START_TO_CLOSE)
+                text = "Workflow execution timed out"
+            case _:
+                raise RPCError(f"a run cannot end by {closing.type}", RPCStatusCode.INTERNAL)
+        raise WorkflowFailureError(text) from cause
+
+    # Messages -------------------------------------------------------------------------------------
+
+    @overload
+    async def signal(self, signal: Callable[[SelfT], Any]) -> None: ...  # Any: what it returns
+    @overload
+    async def signal(
+        self,
+        signal: Callable[[SelfT, _Param], Any],  # Any: what it returns is not used
+        arg: _Param,
+    ) -> None: ...
+    @overload
+    async def signal(
+        self,
+        signal: Callable[Concatenate[SelfT, _Params], Any],  # Any: what it returns is not used
+        *,
+        args: Sequence[Any],  # Any: user's values
+    ) -> None: ...
+    @overload
+    async def signal(
+        self,
+        signal: str,
+        arg: Any = ...,  # Any: user's value
+        *,
+        args: Sequence[Any] = ...,  # Any: user's values
+    ) -> None: ...
+    async def signal(
+        self,
+        signal: Any,  # Any: a name or a decorated method
+        arg: Any = ABSENT,  # Any: user's value
+        *,
+        args: Sequence[Any] = (),  # Any: user's values
+    ) -> None:
+        """Send a signal; durable once this returns. A run without a handler keeps it for one.
+
+        Raises:
+            RPCError: NOT_FOUND, no such run is open; RESOURCE_EXHAUSTED, the run has too many
+                unread entries.
+            ConversionError: an argument cannot be converted.
+        """
+        name = check_name("signal name", handler_name(signal))
+        body = SignalReceived(
+            signal_name=name,
+            input=tuple(self._values.to_payloads(arguments(arg, args))),
+            identity=self._identity,
+        )
+        await self._append(body, message=True)
+
+    @overload
+    async def query(
+        self,
+        query: Callable[[SelfT], _Answer],
+        *,
+        reject_condition: QueryRejectCondition | None = ...,
+        rpc_timeout: timedelta | None = ...,
+    ) -> _Answer: ...
+    @overload
+    async def query(
+        self,
+        query: Callable[[SelfT, _Param], _Answer],
+        arg: _Param,
+        *,
+        reject_condition: QueryRejectCondition | None = ...,
+        rpc_timeout: timedelta | None = ...,
+    ) -> _Answer: ...
+    @overload
+    async def query(
+        self,
+        query: Callable[Concatenate[SelfT, _Params], _Answer],
+        *,
+        args: Sequence[Any],  # Any: user's values
+        reject_condition: QueryRejectCondition | None = ...,
+        rpc_timeout: timedelta | None = ...,
+    ) -> _Answer: ...
+    @overload
+    async def query(
+        self,
+        query: str,
+        arg: Any = ...,  # Any: user's value
+        *,
+        args: Sequence[Any] = ...,  # Any: user's values
+        result_type: type | None = ...,
+        reject_condition: QueryRejectCondition | None = ...,
+        rpc_timeout: timedelta | None = ...,
+    ) -> Any: ...  # Any: nothing is known of a query given by name
+    async def query(
+        self,
+        query: Any,  # Any: a name or a decorated method
+        arg: Any = ABSENT,  # Any: user's value
+        *,
+        args: Sequence[Any] = (),  # Any: user's values
+        result_type: type | None = None,
+        reject_condition: QueryRejectCondition | None = None,
+        rpc_timeout: timedelta | None = None,
+    ) -> Any:  # Any: the handler's result
+        """Ask the run's code, which sees every signal sent before; a closed run is replayed.
+
+        Needs a worker of the run's task queue.
+
+        Raises:
+            WorkflowQueryFailedError: the handler raised, or there is none of this name.
+            WorkflowQueryRejectedError: `reject_condition` holds.
+            RPCError: NOT_FOUND, there is no such run; DEADLINE_EXCEEDED, no worker answered within
+                `rpc_timeout` (10 s); FAILED_PRECONDITION, the run's code cannot go on.
+        """
+        name, hint = handler_name(query), result_type
+        if hint is None and not isinstance(query, str):
+            hint = read_signature(query, what=f"query {name}", skip_self=True).ret_type
+        timeout_ms = QUERY_TIMEOUT_MS if rpc_timeout is None else to_ms(rpc_timeout)
+        view = await self._view(self._run_id)
+        answer = await ask(
+            self._services,
+            view,
+            name,
+            self._values.to_payloads(arguments(arg, args)),
+            reject_condition=reject_condition or QueryRejectCondition.NONE,
+            timeout_ms=timeout_ms,
+        )
+        if answer.problem is not None:
+            raise RPCError(
+                f"workflow {self._id!r} cannot answer: {answer.problem}",
+                RPCStatusCode.FAILED_PRECONDITION,
+            )
+        if answer.rejected is not None:
+            raise WorkflowQueryRejectedError(status_of(answer.rejected).name)
+        if answer.failure is not None:
+            cause = self._values.from_failure(answer.failure)
+            raise WorkflowQueryFailedError(str(cause)) from cause
+        if answer.result is None:
+            return None
+        hints = None if hint is None else [hint]
+        return self._values.from_payloads([answer.result], hints)[0]
+
+    async def cancel(self, *, reason: str = "") -> None:
+        """Ask the run to end; its code sees `asyncio.CancelledError` once. Again does nothing.
+
+        Raises:
+            RPCError: NOT_FOUND, no such run is open.
+        """
+        await self._append(CancelReceived(reason=reason, identity=self._identity), message=False)
+
+    async def terminate(self, *args: Any, reason: str = "") -> None:  # Any: user's values
+        """End the run at once; its code is not asked. `args` are details for whoever waits.
+
+        Raises:
+            RPCError: NOT_FOUND, no such run is open.
+        """
+        close = ForcedClose(
+            workflow_id=self._id,
+            event=e.WorkflowExecutionTerminated(
+                reason=reason,
+                details=tuple(self._values.to_payloads(args)),
+                identity=self._identity,
+            ),
+            status=RunStatus.TERMINATED,
+            run_id=self._meant(),
+            first_run_id=self._chain(),
+        )
+        store, clock = self._services.store, self._services.clock
+        answer = await until_known(lambda: store.force_close(close), clock)
+        match answer:
+            case Closed(woken=woken):
+                if woken is not None:
+                    self._services.dispatcher.wake(self._id, woken)
+            case NotOpen():
+                raise self._not_open(answer)
+
+    # Looking --------------------------------------------------------------------------------------
+
+    async def describe(self) -> WorkflowExecutionDescription:
+        """Status, times and what is pending.
+
+        Raises:
+            RPCError: NOT_FOUND, there is no such run.
+        """
+        store = self._services.store
+        view = await self._view(self._run_id)
+        first = await store.event(self._id, view.run_id, 1)
+        if first is None:
+            raise self._not_found(view.run_id)
+        pending: list[PendingActivity] = []
+        for record in await store.records(self._id, view.run_id):
+            event = await store.event(self._id, view.run_id, record.event_id)
+            if event is not None and isinstance(event.attributes, ActivityTaskScheduled):
+                pending.append(PendingActivity.of_record(record, event.attributes))
+        return WorkflowExecutionDescription.of_view(view, first, pending, self._values)
+
+    async def fetch_history_events(
+        self, *, wait_new_event: bool = False
+    ) -> AsyncIterator[HistoryEvent]:
+        """Events in order; with `wait_new_event` until the run has closed.
+
+        Raises:
+            RPCError: NOT_FOUND, there is no such run.
+        """
+        store = self._services.store
+        view = await self._view(self._run_id)
+        seen = 0
+        while True:
+            async for page in store.history(self._id, view.run_id, after=seen):
+                for event in page:
+                    seen = event.event_id
+                    yield event
+            if not wait_new_event or (
+                view.status is not RunStatus.RUNNING and seen >= view.history_length
+            ):
+                return
+            await self._services.clock.wait(asyncio.Event(), timeout_ms=IDLE_POLL_MS)
+            view = await self._view(view.run_id)
+
+    async def status(self) -> WorkflowExecutionStatus:
+        """How the run stands, in one read.
+
+        Raises:
+            RPCError: NOT_FOUND, there is no such run.
+        """
+        return status_of((await self._view(self._run_id)).status)
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    async def _append(self, body: SignalReceived | CancelReceived, *, message: bool) -> None:
+        append = Append(
+            workflow_id=self._id,
+            body=body,
+            operation_id=OperationId(self._services.mint()),
+            run_id=self._meant(),
+            first_run_id=self._chain() if isinstance(body, CancelReceived) else None,
+            message=message,
+        )
+        store, clock = self._services.store, self._services.clock
+        answer = await until_known(lambda: store.append(append), clock)
+        match answer:
+            case Appended(wake=wake):
+                if wake is not None:
+                    self._services.dispatcher.wake(self._id, wake)
+            case Duplicate():
+                pass  # The first call's answer was lost.
+            case Full(unread=unread):
+                raise RPCError(
+                    f"workflow {self._id!r} has {unread} unread entries; send more when its "
+                    "workers have caught up",
+                    RPCStatusCode.RESOURCE_EXHAUSTED,
+                )
+            case NotOpen():
+                raise self._not_open(answer)
+
+    def _meant(self) -> RunId | None:
+        return None if self._run_id is None else RunId(self._run_id)
+
+    def _chain(self) -> RunId | None:
+        return None if self._first_run_id is None else RunId(self._first_run_id)
+
+    async def _view(self, run_id: str | None) -> RunView:
+        view = await self._services.store.run(self._id, None if run_id is None else RunId(run_id))
+        if view is None:
+            raise self._not_found(run_id)
+        return view
+
+    async def _patiently(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """The answer of a read, which is repeated once a second while the store is away."""
+        while True:
+            try:
+                return await call()
+            except UnavailableError:
+                await self._services.clock.wait(asyncio.Event(), timeout_ms=IDLE_POLL_MS)
+
+    def _not_found(self, run_id: str | None) -> RPCError:
+        run = "" if run_id is None else f", run {run_id!r}"
+        return RPCError(
+            f"there is no workflow {self._id!r}{run} in namespace {self._services.namespace!r} "
+            "(it was never started, or its retention is over)",
+            RPCStatusCode.NOT_FOUND,
+        )
+
+    def _not_open(self, answer: NotOpen) -> RPCError:
+        if answer.status is None or answer.run_id is None:
+            return self._not_found(self._run_id)
+        if answer.status is RunStatus.RUNNING:
+            found = f"its newest run is {answer.run_id}, which is not the one asked for"
+        else:
+            found = f"its newest run {answer.run_id} is {answer.status.value}"
+        return RPCError(f"workflow {self._id!r} is not open: {found}", RPCStatusCode.NOT_FOUND)

@@ -1,0 +1,116 @@
+"""The options of a start, as users write them → as pure code takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, Required, TypedDict
+
+from orchestrator.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from orchestrator.core.start import Conflict, Reuse, StartOptions
+from orchestrator.definition.workflow import WorkflowDefinition
+from orchestrator.replay.values import Values
+from orchestrator.units import to_ms_or_none
+
+ABSENT = object()
+"""Tells an argument that was not given from None."""
+
+
+class WorkflowStartOptions(TypedDict, total=False):
+    """Options of every form of a start.
+
+    `id` names the piece of work: at most one run of it is open. `request_id` becomes the run id; a
+    start that is repeated under it finds the run it made before.
+    """
+
+    id: Required[str]
+    task_queue: Required[str]
+    execution_timeout: timedelta | None
+    run_timeout: timedelta | None
+    task_timeout: timedelta | None
+    id_reuse_policy: WorkflowIDReusePolicy
+    id_conflict_policy: WorkflowIDConflictPolicy
+    start_delay: timedelta | None
+    memo: Mapping[str, Any] | None  # Any: user's values
+    request_id: str | None
+
+
+class Target(NamedTuple):
+    """A workflow by name, with the type of its result where it is known."""
+
+    name: str
+    ret_type: Any  # Any: annotations are of no common type
+
+
+def target_of(workflow: Any, result_type: type | None) -> Target:  # Any: a name or a run method
+    """What `workflow` names: a text, or the `@workflow.run` method of a class."""
+    if isinstance(workflow, str):
+        return Target(workflow, result_type)
+    name, ret_type, _ = WorkflowDefinition.of_run(workflow)
+    return Target(name, result_type or ret_type)
+
+
+def arguments(arg: Any, args: Sequence[Any]) -> list[Any]:  # Any: user's values
+    """The arguments of a call that takes `arg` or `args`.
+
+    Raises:
+        ValueError: both were given.
+    """
+    if arg is ABSENT:
+        return list(args)
+    if args:
+        raise ValueError("give arg or args, not both")
+    return [arg]
+
+
+def start_options(
+    target: Target,
+    args: Sequence[Any],  # Any: user's values
+    options: WorkflowStartOptions,
+    *,
+    values: Values,
+    identity: str,
+    request_id: str,
+) -> StartOptions:
+    """The start that a user asks for.
+
+    Raises:
+        ValueError: policies contradict each other, or a time is no time.
+        ConversionError: an argument cannot be converted.
+    """
+    reuse = options.get("id_reuse_policy", WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+    conflict = options.get("id_conflict_policy", WorkflowIDConflictPolicy.UNSPECIFIED)
+    if reuse is WorkflowIDReusePolicy.TERMINATE_IF_RUNNING:
+        if conflict is not WorkflowIDConflictPolicy.UNSPECIFIED:
+            raise ValueError("TERMINATE_IF_RUNNING cannot be combined with id_conflict_policy")
+        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        conflict = WorkflowIDConflictPolicy.TERMINATE_EXISTING
+    memo = options.get("memo") or {}
+    return StartOptions(
+        workflow_id=options["id"],
+        workflow_type=target.name,
+        task_queue=options["task_queue"],
+        request_id=request_id,
+        input=tuple(values.to_payloads(args)),
+        reuse=_REUSE[reuse],
+        conflict=_CONFLICT[conflict],
+        execution_timeout_ms=to_ms_or_none(options.get("execution_timeout")),
+        run_timeout_ms=to_ms_or_none(options.get("run_timeout")),
+        task_timeout_ms=to_ms_or_none(options.get("task_timeout")),
+        start_delay_ms=to_ms_or_none(options.get("start_delay")) or 0,
+        memo={key: values.to_payloads([memo[key]])[0] for key in memo},
+        identity=identity,
+    )
+
+
+_REUSE = {
+    WorkflowIDReusePolicy.ALLOW_DUPLICATE: Reuse.ALLOW_DUPLICATE,
+    WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY: Reuse.ALLOW_DUPLICATE_FAILED_ONLY,
+    WorkflowIDReusePolicy.REJECT_DUPLICATE: Reuse.REJECT_DUPLICATE,
+}
+_CONFLICT = {
+    WorkflowIDConflictPolicy.UNSPECIFIED: Conflict.FAIL,
+    WorkflowIDConflictPolicy.FAIL: Conflict.FAIL,
+    WorkflowIDConflictPolicy.USE_EXISTING: Conflict.USE_EXISTING,
+    WorkflowIDConflictPolicy.TERMINATE_EXISTING: Conflict.TERMINATE_EXISTING,
+}

@@ -1,0 +1,67 @@
+"""A query: a transient message to a worker of the run's task queue, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.common import QueryRejectCondition
+from orchestrator.exceptions import MalformedMessageError, RPCError, RPCStatusCode, UnavailableError
+from orchestrator.ids import check_name
+from orchestrator.ports.broker import WorkflowQueue
+from orchestrator.ports.store import RunView
+from orchestrator.wire import codec
+from orchestrator.wire.messages import QueryResponse
+from orchestrator.wire.options import RunStatus
+from orchestrator.wire.payload import Payload
+from orchestrator.wire.tasks import QueryTask
+from orchestrator.wiring import Services
+
+
+async def ask(
+    services: Services,
+    view: RunView,
+    name: str,
+    payloads: Sequence[Payload],
+    *,
+    reject_condition: QueryRejectCondition,
+    timeout_ms: int,
+) -> QueryResponse:
+    """The answer of the run's code.
+
+    Raises:
+        RPCError: DEADLINE_EXCEEDED, nobody answered in time.
+    """
+    if _rejects(reject_condition, view.status):
+        return QueryResponse(rejected=view.status)
+    task = QueryTask(
+        namespace=services.namespace,
+        workflow_id=view.workflow_id,
+        query=check_name("query name", name),
+        run_id=view.run_id,
+        input=tuple(payloads),
+        request_id=services.mint(),
+        expires_at_ms=services.clock.now_ms() + timeout_ms,
+    )
+    to = WorkflowQueue(view.task_queue)
+    try:
+        body = await services.broker.request(to, codec.encode(task), timeout_ms=timeout_ms)
+        answer = codec.response_decoder.decode(body)
+    except (UnavailableError, MalformedMessageError) as error:
+        raise RPCError(
+            f"no worker of task queue {view.task_queue!r} answered query {name!r} of workflow "
+            f"{view.workflow_id!r} within {timeout_ms} ms; is one running? ({error})",
+            RPCStatusCode.DEADLINE_EXCEEDED,
+        ) from error
+    if not isinstance(answer, QueryResponse):
+        raise RPCError(f"query {name!r}: found {answer!r}", RPCStatusCode.INTERNAL)
+    return answer
+
+
+def _rejects(condition: QueryRejectCondition, status: RunStatus) -> bool:
+    match condition:
+        case QueryRejectCondition.NONE:
+            return False
+        case QueryRejectCondition.NOT_OPEN:
+            return status is not RunStatus.RUNNING
+        case QueryRejectCondition.NOT_COMPLETED_CLEANLY:
+            return status not in (RunStatus.RUNNING, RunStatus.COMPLETED)

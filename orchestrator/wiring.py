@@ -1,0 +1,120 @@
+"""Settings → adapters → the services of one process. The only place where ports meet adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+from orchestrator.adapters.memory.broker import MemoryBroker
+from orchestrator.adapters.memory.clock import SystemClock
+from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.rabbitmq.broker import RabbitBroker
+from orchestrator.adapters.rabbitmq.topology import QueueType
+from orchestrator.adapters.redis.store import RedisStore
+from orchestrator.config import Settings
+from orchestrator.ids import Namespace, ProcessName
+from orchestrator.ports.broker import Broker
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Store
+from orchestrator.relay.dispatch import Dispatcher
+from orchestrator.telemetry.metrics import Counters
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@contextmanager
+def _as_it_is() -> Generator[None, None, None]:
+    """Time passes as it does."""
+    yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What clients, workers and the engine of one process work with.
+
+    `waiting` is entered around a wait for the end of a run: an environment of tests lets time be
+    skipped meanwhile.
+    """
+
+    settings: Settings
+    store: Store
+    broker: Broker
+    clock: Clock
+    counters: Counters = field(default_factory=Counters)
+    waiting: Callable[[], AbstractContextManager[None]] = _as_it_is
+    mint: Callable[[], str] = lambda: secrets.token_hex(16)
+    """Fresh random texts for tokens, keys and ids."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """The namespace of this process."""
+        return Namespace(self.settings.connection.namespace)
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """Publishes what the store answered."""
+        return Dispatcher(self.broker, self.namespace)
+
+    async def open(self) -> None:
+        """Connect to both servers, or to none.
+
+        Raises:
+            UnavailableError: one does not answer within 5 s.
+            MisconfiguredError: one cannot keep the promises, or the namespace's settings differ.
+        """
+        answers = await asyncio.gather(
+            self.store.open(), self.broker.open(), return_exceptions=True
+        )
+        problems = [answer for answer in answers if isinstance(answer, BaseException)]
+        if problems:
+            await self.close()
+            raise problems[0]
+
+    async def close(self) -> None:
+        """Disconnect. Never fails."""
+        await asyncio.gather(self.broker.close(), self.store.close(), return_exceptions=True)
+
+
+def services_of(settings: Settings) -> Services:
+    """The adapters that `settings` name, not yet connected.
+
+    `memory://` gives an engine of its own each time: share the `Services`, not the URL.
+    """
+    connection, engine = settings.connection, settings.engine
+    namespace, clock = Namespace(connection.namespace), SystemClock()
+    if connection.embedded:
+        return Services(
+            settings=settings,
+            store=MemoryStore(
+                now_ms=clock.now_ms,
+                random=Random(secrets.randbits(64)),
+                namespace=namespace,
+                shards=engine.shards,
+            ),
+            broker=MemoryBroker(),
+            clock=clock,
+        )
+    return Services(
+        settings=settings,
+        store=RedisStore(
+            connection.store,
+            namespace=namespace,
+            shards=engine.shards,
+            queue_type=engine.queue_type,
+        ),
+        broker=RabbitBroker(connection.broker, namespace, queue_type=QueueType(engine.queue_type)),
+        clock=clock,
+    )
+
+
+def new_process_name() -> ProcessName:
+    """`<host>-<pid>-<random>`: names one incarnation of one process, or of a worker in it."""
+    host = _NOT_IN_A_NAME.sub("-", socket.gethostname())[:40] or "host"
+    return ProcessName(f"{host}-{os.getpid()}-{secrets.token_hex(4)}")
