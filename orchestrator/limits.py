@@ -92,6 +92,8 @@ RETENTION_MS = 7 * 24 * 3600 * 1000
 ACTIVATION_BUDGET_MS = 2_000
 """Workflow code that neither awaits nor returns for so long fails its task."""
 QUERY_TIMEOUT_MS = 10_000
+DRAIN_MS = 10_000
+"""How long a worker that ends waits for its workflow tasks: they are short, or wait for a server."""
 
 # Counts ----------------------------------------------------------------------------------------
 SHARDS = 128

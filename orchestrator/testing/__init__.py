@@ -1,1 +1,8 @@
-"""What tests of workflows need: private servers, and environments to run workflows in."""
+"""What tests of workflows and activities import.
+
+Names and meanings are those of Temporal's Python SDK.
+"""
+
+from orchestrator.testing.environment import WorkflowEnvironment
+
+__all__ = ["WorkflowEnvironment"]

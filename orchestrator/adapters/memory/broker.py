@@ -115,6 +115,17 @@ class MemoryExchange:
         found = self._queues.get(_key(queue))
         return None if found is None else len(found.waiting)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way: nothing to route, to hand out, or in anybody's hand."""
+        return (
+            not self._outbox
+            and not self._turn_planned
+            and not any(
+                consumer.in_hand for queue in self._queues.values() for consumer in queue.consumers
+            )
+        )
+
     def subscribe(self, consumer: MemoryConsumer) -> None:
         """Let `consumer` take part in its queue, which is made when it is not there."""
         self.declare(consumer.queue)

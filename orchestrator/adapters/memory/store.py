@@ -12,6 +12,7 @@ from random import Random
 
 from orchestrator.adapters.memory.store_activities import MemoryActivities
 from orchestrator.adapters.memory.store_duties import MemoryDuties
+from orchestrator.adapters.memory.store_idle import MemoryIdle
 from orchestrator.adapters.memory.store_presence import MemoryPresence, MemoryVisibility
 from orchestrator.adapters.memory.store_runs import MemoryRuns
 from orchestrator.adapters.memory.store_state import MemoryState
@@ -19,7 +20,9 @@ from orchestrator.ids import Namespace
 from orchestrator.limits import SHARDS
 
 
-class MemoryStore(MemoryRuns, MemoryActivities, MemoryDuties, MemoryPresence, MemoryVisibility):
+class MemoryStore(
+    MemoryRuns, MemoryActivities, MemoryDuties, MemoryPresence, MemoryVisibility, MemoryIdle
+):
     """Implements `orchestrator.ports.store.Store`. Equal seeds and clocks give equal answers."""
 
     def __init__(

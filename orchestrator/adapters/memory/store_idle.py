@@ -1,0 +1,41 @@
+"""What an environment of tests must know before it may skip time: what runs, and what is next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator.adapters.memory.store_state import MemoryState
+from orchestrator.ids import TaskQueue
+from orchestrator.ports.store import AttemptState, DueKind
+from orchestrator.wire.options import RunStatus
+
+
+class MemoryIdle:
+    """Looks at the whole store; part of no port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    def runs_attempts(self) -> bool:
+        """Whether a process that listens runs an attempt: its time is real time."""
+        return any(
+            attempt.record.state is AttemptState.RUNNING
+            and attempt.record.holder in self._state.listeners
+            for record in self._state.runs.values()
+            if record.status is RunStatus.RUNNING
+            for attempt in record.attempts.values()
+        )
+
+    def next_due_ms(self, *, waits: Callable[[TaskQueue], bool]) -> int | None:
+        """When the next row is due; None when nothing will happen by itself.
+
+        Retention is no reason to skip a week, nor is the repeat of a wake-up whose queue still
+        holds one (`waits`): nobody takes it.
+        """
+        due = [ms for (kind, *_), ms in self._state.timers.items() if kind != DueKind.RETENTION]
+        due += [
+            workflow.row.due_at_ms
+            for workflow in self._state.workflows.values()
+            if workflow.row is not None and not waits(workflow.head.task_queue)
+        ]
+        return min(due, default=None)

@@ -1,0 +1,292 @@
+"""A worker: takes the tasks of one task queue and does them, and its share of the engine's duties.
+
+It joins what the other modules of this package do: wake-ups and queries to `WorkflowTasks`,
+activity tasks to `ActivityTasks`, signs of life, a queue of its own for the runs it has cached, and
+an orderly end: take nothing more, finish what is in work, go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from orchestrator.client import Client
+from orchestrator.core.transition import AttemptName
+from orchestrator.definition.registry import Registry
+from orchestrator.engine.engine import Engine
+from orchestrator.ids import ShardId, check_task_queue
+from orchestrator.limits import DRAIN_MS
+from orchestrator.ports.broker import (
+    ActivityQueue,
+    Consumer,
+    Queue,
+    StickyQueue,
+    WorkflowQueue,
+)
+from orchestrator.telemetry.log import bind, get_logger
+from orchestrator.worker.activity_tasks import ActivityTasks
+from orchestrator.worker.execution import ActivityExecution
+from orchestrator.worker.presence import Presence
+from orchestrator.worker.run_cache import RunCache
+from orchestrator.worker.workflow_tasks import WorkflowTasks
+from orchestrator.wiring import new_process_name
+
+
+class Worker:
+    """Runs workflows and activities of one task queue; see `run`."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        task_queue: str,
+        workflows: Sequence[type] = (),
+        activities: Sequence[Callable[..., Any]] = (),  # Any: user functions of any signature
+        activity_executor: Executor | None = None,
+        max_concurrent_workflow_tasks: int | None = None,
+        max_concurrent_activities: int | None = None,
+        max_cached_workflows: int | None = None,
+        graceful_shutdown_timeout: timedelta = timedelta(),
+        identity: str | None = None,
+        engine_duties: bool = True,
+    ) -> None:
+        """Check what the worker is given; nothing is connected or started yet.
+
+        Args:
+            client: Its connections are used; close it after the worker has ended.
+            task_queue: Whose tasks are taken.
+            workflows: Classes decorated with `@workflow.defn`.
+            activities: Functions, methods or instances decorated with `@activity.defn`.
+            activity_executor: Where sync activities run; required when there is one.
+            max_concurrent_workflow_tasks: Tasks in work at a time; default: the setting, 100.
+            max_concurrent_activities: Attempts in work at a time; default: the setting, 100.
+            max_cached_workflows: Runs kept in memory; 0 replays every task; default: 1,000.
+            graceful_shutdown_timeout: How long activities may go on after `shutdown`.
+            identity: Who this is, in histories; default: a name of host, process id and chance.
+            engine_duties: Whether timers, repeats and start messages are looked after here too.
+
+        Raises:
+            ValueError: there is nothing to run, a definition breaks a rule, two have one name, or
+                a bound is not positive.
+        """
+        if not workflows and not activities:
+            raise ValueError("a worker needs at least one workflow or activity")
+        services, settings = client.services, client.services.settings.worker
+        self._client = client
+        self._task_queue = check_task_queue(task_queue)
+        self._registry = Registry(workflows=workflows, activities=activities)
+        self._process = new_process_name()
+        self._grace = graceful_shutdown_timeout
+        self._workflow_slots = _at_least_1(
+            "max_concurrent_workflow_tasks",
+            max_concurrent_workflow_tasks,
+            settings.max_concurrent_workflow_tasks,
+        )
+        self._activity_slots = _at_least_1(
+            "max_concurrent_activities",
+            max_concurrent_activities,
+            settings.max_concurrent_activities,
+        )
+        cached = settings.max_cached_workflows
+        cached = cached if max_cached_workflows is None else max_cached_workflows
+        self._sticky = str(self._process) if cached > 0 and workflows else None
+        self._engine = Engine(services, process=self._process) if engine_duties else None
+        self._cache = RunCache(cached)
+        self._execution = ActivityExecution(
+            self._registry, client.data_converter, services.clock, executor=activity_executor
+        )
+        self._workflow_tasks = WorkflowTasks(
+            services.store,
+            services.broker,
+            services.dispatcher,
+            services.clock,
+            namespace=services.namespace,
+            identity=identity or self._process,
+            registry=self._registry,
+            values=client.data_converter,
+            cache=self._cache,
+            sticky=self._sticky,
+            expect=self._expect,
+            mint=services.mint,
+        )
+        self._activity_tasks = ActivityTasks(
+            services.store,
+            services.broker,
+            services.dispatcher,
+            services.clock,
+            namespace=services.namespace,
+            process=self._process,
+            execute=self._execution.execute,
+            expect=self._expect,
+            mint=services.mint,
+        )
+        self._presence = Presence(
+            services.store, services.clock, process=self._process, on_cancel=self._cancel
+        )
+        self._log = bind(get_logger("worker"), namespace=services.namespace).bind(
+            task_queue=task_queue, process=self._process
+        )
+        self._consumers: list[Consumer] = []
+        self._stopping = asyncio.Event()
+        self._started = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def task_queue(self) -> str:
+        """Whose tasks are taken."""
+        return self._task_queue
+
+    @property
+    def process(self) -> str:
+        """The name under which this worker is known in attempts and histories."""
+        return self._process
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes tasks."""
+        return self._started.is_set() and not self._stopping.is_set()
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether it has ended."""
+        return self._ended.is_set()
+
+    async def run(self) -> None:
+        """Take tasks until `shutdown`, or until cancelled, which ends it in the same orderly way.
+
+        Servers that go away are waited for.
+
+        Raises:
+            UnavailableError: a server does not answer at the start.
+            RuntimeError: it was run before.
+        """
+        if self._started.is_set() or self._ended.is_set():
+            raise RuntimeError("a worker runs once; make another one")
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._presence.begin()
+                group.create_task(self._presence.run(), name="presence")
+                if self._engine is not None:
+                    group.create_task(self._engine.run(), name="engine")
+                try:
+                    await self._begin()
+                    await self._stopping.wait()
+                finally:
+                    await self._end()
+        except* asyncio.CancelledError:
+            raise
+        finally:
+            self._ended.set()
+
+    async def shutdown(self) -> None:
+        """Take nothing more, finish what is in work, and return when `run` has ended."""
+        self._stopping.set()
+        if self._started.is_set():
+            await self._ended.wait()
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self.run(), name="worker")
+        started = asyncio.create_task(self._started.wait())
+        await asyncio.wait((self._running, started), return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if self._running.done():
+            await self._running
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.shutdown()
+        if self._running is not None:
+            await self._running
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        broker, store = self._client.services.broker, self._client.services.store
+        queues = self._queues()
+        made = await broker.declare(*(queue for queue, *_ in queues))
+        for queue, take, slots in queues:
+            self._consumers.append(await broker.consume(queue, take, prefetch=slots))
+        if any(isinstance(queue, WorkflowQueue) for queue in made):
+            # Whatever waited in this queue went with it: its rows are due now.
+            shards = [ShardId(number) for number in range(store.shards)]
+            await store.wake_now(shards, [self._task_queue])
+        self._started.set()
+        self._log.info(
+            "worker_started",
+            workflows=sorted(self._registry.workflows),
+            activities=sorted(self._registry.activities),
+        )
+
+    def _queues(self) -> list[tuple[Queue, Callable[[Any], None], int]]:  # Any: batches
+        queues: list[tuple[Queue, Callable[[Any], None], int]] = []  # Any: as above
+        if self._registry.workflows:
+            shared = WorkflowQueue(self._task_queue)
+            queues.append((shared, self._workflow_tasks.take, self._workflow_slots))
+        if self._sticky is not None:
+            own = StickyQueue(self._sticky, self._task_queue)
+            queues.append((own, self._workflow_tasks.take, self._workflow_slots))
+        if self._registry.activities:
+            tasks = ActivityQueue(self._task_queue)
+            queues.append((tasks, self._activity_tasks.take, self._activity_slots))
+        return queues
+
+    async def _end(self) -> None:
+        """Take nothing more, give what is in work its time, then go; each step whatever became of
+        the one before."""
+        self._stopping.set()
+        self._log.info("worker_draining")
+        for consumer in self._consumers:
+            await self._try("stopping a consumer", consumer.stop())
+        self._execution.shut_down()
+        grace_s = self._grace.total_seconds()
+        await self._within(grace_s, self._activity_tasks.drain(), self._activity_tasks.abort)
+        await self._within(
+            DRAIN_MS / 1000, self._workflow_tasks.drain(), self._workflow_tasks.abort
+        )
+        self._cache.clear()
+        if self._sticky is not None:
+            own = StickyQueue(self._sticky, self._task_queue)
+            await self._try("removing its queue", self._client.services.broker.delete(own))
+        if self._engine is not None:
+            self._engine.stop()
+        self._presence.stop()
+        self._log.info("worker_ended")
+
+    async def _within(
+        self, seconds: float, drain: Awaitable[None], abort: Callable[[], None]
+    ) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await drain
+        except TimeoutError:
+            abort()
+
+    async def _try(self, doing: str, act: Awaitable[None]) -> None:
+        try:
+            await act
+        except Exception as error:  # the boundary of an orderly end: the next step must come
+            self._log.warning("worker_end_hindered", doing=doing, error=str(error))
+
+    def _expect(self, shard: ShardId, due_at_ms: int) -> None:
+        if self._engine is not None:
+            self._engine.expect(shard, due_at_ms)
+
+    def _cancel(self, name: AttemptName) -> None:
+        self._activity_tasks.cancel(name)
+
+
+def _at_least_1(name: str, given: int | None, default: int) -> int:
+    value = default if given is None else given
+    if value < 1:
+        raise ValueError(f"{name}: expected 1 or more, found {value}")
+    return value
