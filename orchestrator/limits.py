@@ -93,7 +93,8 @@ ACTIVATION_BUDGET_MS = 2_000
 """Workflow code that neither awaits nor returns for so long fails its task."""
 QUERY_TIMEOUT_MS = 10_000
 DRAIN_MS = 10_000
-"""How long a worker that ends waits for its workflow tasks: they are short, or wait for a server."""
+"""How long a worker that ends waits for its workflow tasks; they are short, unless a server is
+away."""
 
 # Counts ----------------------------------------------------------------------------------------
 SHARDS = 128

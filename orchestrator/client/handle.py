@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -18,28 +18,22 @@ from orchestrator.client.descriptions import (
     status_of,
 )
 from orchestrator.client.failures import (
-    WorkflowContinuedAsNewError,
-    WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
 from orchestrator.client.options import ABSENT, arguments
 from orchestrator.client.queries import ask
+from orchestrator.client.results import closing_event, not_found, outcome_of, view_of
 from orchestrator.common import QueryRejectCondition
 from orchestrator.core.transition import Append, ForcedClose
 from orchestrator.definition.signature import read_signature
 from orchestrator.definition.workflow import handler_name
 from orchestrator.exceptions import (
-    CancelledError,
     RPCError,
     RPCStatusCode,
-    TerminatedError,
-    TimeoutError,
-    TimeoutType,
-    UnavailableError,
 )
 from orchestrator.ids import OperationId, RunId, check_name, check_workflow_id
-from orchestrator.limits import IDLE_POLL_MS, QUERY_TIMEOUT_MS, RESULT_REREAD_MS
+from orchestrator.limits import IDLE_POLL_MS, QUERY_TIMEOUT_MS
 from orchestrator.ports.store import Appended, Closed, Duplicate, Full, NotOpen, RunView
 from orchestrator.relay.certainty import until_known
 from orchestrator.replay.values import Values
@@ -118,64 +112,18 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
             timeout = None if rpc_timeout is None else rpc_timeout.total_seconds()
             async with asyncio.timeout(timeout):
                 with self._services.waiting():
-                    closing = await self._closing_event(follow_runs=follow_runs)
+                    closing = await closing_event(
+                        self._services,
+                        self._id,
+                        self._result_run_id or self._run_id,
+                        follow_runs=follow_runs,
+                    )
         except builtins.TimeoutError as error:
             raise RPCError(
                 f"workflow {self._id!r} has not ended within {rpc_timeout}",
                 RPCStatusCode.DEADLINE_EXCEEDED,
             ) from error
-        return self._outcome(closing)
-
-    async def _closing_event(self, *, follow_runs: bool) -> HistoryEvent:
-        run_id = self._result_run_id or self._run_id
-        notice = asyncio.Event()
-        watch = await self._patiently(lambda: self._services.store.watch(self._id, notice.set))
-        try:
-            while True:
-                notice.clear()
-                wanted = run_id
-                view = await self._patiently(lambda: self._view(wanted))  # noqa: B023  # awaited
-                if view.closing is None:
-                    run_id = view.run_id
-                    await self._services.clock.wait(notice, timeout_ms=RESULT_REREAD_MS)
-                    continue
-                ended = view.closing.attributes
-                if not isinstance(ended, e.WorkflowExecutionContinuedAsNew):
-                    return view.closing
-                if not follow_runs:
-                    raise WorkflowContinuedAsNewError(ended.new_run_id)
-                run_id = ended.new_run_id
-        finally:
-            try:
-                await watch.close()
-            except UnavailableError:
-                pass  # The subscription went with its connection.
-
-    def _outcome(self, closing: HistoryEvent) -> ReturnT:
-        ended, values = closing.attributes, self._values
-        match ended:
-            case e.WorkflowExecutionCompleted(result=result):
-                if result is None:
-                    return cast("ReturnT", None)
-                hints = None if self._result_type is None else [self._result_type]
-                return cast("ReturnT", values.from_payloads([result], hints)[0])
-            case e.WorkflowExecutionFailed(failure=failure):
-                cause = values.from_failure(failure)
-                text = "Workflow execution failed"
-            case e.WorkflowExecutionCanceled(details=details):
-                cause = CancelledError("Workflow cancelled", *values.from_payloads(details))
-                text = "Workflow execution cancelled"
-            case e.WorkflowExecutionTerminated(reason=reason, details=details):
-                cause = TerminatedError(
-                    reason or "Workflow terminated", *values.from_payloads(details)
-                )
-                text = "Workflow execution terminated"
-            case e.WorkflowExecutionTimedOut():
-                cause = TimeoutError("Workflow timed out", type=TimeoutType.START_TO_CLOSE)
-                text = "Workflow execution timed out"
-            case _:
-                raise RPCError(f"a run cannot end by {closing.type}", RPCStatusCode.INTERNAL)
-        raise WorkflowFailureError(text) from cause
+        return cast("ReturnT", outcome_of(closing, self._values, self._result_type))
 
     # Messages -------------------------------------------------------------------------------------
 
@@ -355,7 +303,7 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
         view = await self._view(self._run_id)
         first = await store.event(self._id, view.run_id, 1)
         if first is None:
-            raise self._not_found(view.run_id)
+            raise not_found(self._services, self._id, view.run_id)
         pending: list[PendingActivity] = []
         for record in await store.records(self._id, view.run_id):
             event = await store.event(self._id, view.run_id, record.event_id)
@@ -429,30 +377,11 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
         return None if self._first_run_id is None else RunId(self._first_run_id)
 
     async def _view(self, run_id: str | None) -> RunView:
-        view = await self._services.store.run(self._id, None if run_id is None else RunId(run_id))
-        if view is None:
-            raise self._not_found(run_id)
-        return view
-
-    async def _patiently(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """The answer of a read, which is repeated once a second while the store is away."""
-        while True:
-            try:
-                return await call()
-            except UnavailableError:
-                await self._services.clock.wait(asyncio.Event(), timeout_ms=IDLE_POLL_MS)
-
-    def _not_found(self, run_id: str | None) -> RPCError:
-        run = "" if run_id is None else f", run {run_id!r}"
-        return RPCError(
-            f"there is no workflow {self._id!r}{run} in namespace {self._services.namespace!r} "
-            "(it was never started, or its retention is over)",
-            RPCStatusCode.NOT_FOUND,
-        )
+        return await view_of(self._services, self._id, run_id)
 
     def _not_open(self, answer: NotOpen) -> RPCError:
         if answer.status is None or answer.run_id is None:
-            return self._not_found(self._run_id)
+            return not_found(self._services, self._id, self._run_id)
         if answer.status is RunStatus.RUNNING:
             found = f"its newest run is {answer.run_id}, which is not the one asked for"
         else:

@@ -42,7 +42,7 @@ class RunCache:
     """At most `limit` runs; 0 keeps none."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._runs: OrderedDict[WorkflowId, CachedRun] = OrderedDict()
 
     def take(self, workflow_id: WorkflowId) -> CachedRun | None:
@@ -52,7 +52,7 @@ class RunCache:
     def put(self, workflow_id: WorkflowId, cached: CachedRun) -> None:
         """Keep the run, as the most recently used one; what no longer fits is evicted."""
         self._runs[workflow_id] = cached
-        while len(self._runs) > self._limit:
+        while len(self._runs) > self.limit:
             _, oldest = self._runs.popitem(last=False)
             oldest.run.evict()
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 from orchestrator.client import Client
 from orchestrator.core.transition import AttemptName
 from orchestrator.definition.registry import Registry
+from orchestrator.definition.signature import hints_for
 from orchestrator.engine.engine import Engine
 from orchestrator.ids import ShardId, check_task_queue
 from orchestrator.limits import DRAIN_MS
@@ -28,12 +29,13 @@ from orchestrator.ports.broker import (
     WorkflowQueue,
 )
 from orchestrator.telemetry.log import bind, get_logger
-from orchestrator.worker.activity_tasks import ActivityTasks
-from orchestrator.worker.execution import ActivityExecution
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.payload import Payload
+from orchestrator.wiring import new_process_name
+from orchestrator.worker.activity_tasks import ActivityTasks, Attempt
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.workflow_tasks import WorkflowTasks
-from orchestrator.wiring import new_process_name
 
 
 class Worker:
@@ -92,38 +94,12 @@ class Worker:
             settings.max_concurrent_activities,
         )
         cached = settings.max_cached_workflows
-        cached = cached if max_cached_workflows is None else max_cached_workflows
-        self._sticky = str(self._process) if cached > 0 and workflows else None
+        self._cache = RunCache(cached if max_cached_workflows is None else max_cached_workflows)
+        self._sticky = str(self._process) if self._cache.limit > 0 and workflows else None
         self._engine = Engine(services, process=self._process) if engine_duties else None
-        self._cache = RunCache(cached)
-        self._execution = ActivityExecution(
-            self._registry, client.data_converter, services.clock, executor=activity_executor
-        )
-        self._workflow_tasks = WorkflowTasks(
-            services.store,
-            services.broker,
-            services.dispatcher,
-            services.clock,
-            namespace=services.namespace,
-            identity=identity or self._process,
-            registry=self._registry,
-            values=client.data_converter,
-            cache=self._cache,
-            sticky=self._sticky,
-            expect=self._expect,
-            mint=services.mint,
-        )
-        self._activity_tasks = ActivityTasks(
-            services.store,
-            services.broker,
-            services.dispatcher,
-            services.clock,
-            namespace=services.namespace,
-            process=self._process,
-            execute=self._execution.execute,
-            expect=self._expect,
-            mint=services.mint,
-        )
+        self._executor = activity_executor
+        self._workflow_tasks = self._make_workflow_tasks(identity or self._process)
+        self._activity_tasks = self._make_activity_tasks()
         self._presence = Presence(
             services.store, services.clock, process=self._process, on_cancel=self._cancel
         )
@@ -210,6 +186,37 @@ class Worker:
 
     # Inside ---------------------------------------------------------------------------------------
 
+    def _make_workflow_tasks(self, identity: str) -> WorkflowTasks:
+        services = self._client.services
+        return WorkflowTasks(
+            services.store,
+            services.broker,
+            services.dispatcher,
+            services.clock,
+            namespace=services.namespace,
+            identity=identity,
+            registry=self._registry,
+            values=self._client.data_converter,
+            cache=self._cache,
+            sticky=self._sticky,
+            expect=self._expect,
+            mint=services.mint,
+        )
+
+    def _make_activity_tasks(self) -> ActivityTasks:
+        services = self._client.services
+        return ActivityTasks(
+            services.store,
+            services.broker,
+            services.dispatcher,
+            services.clock,
+            namespace=services.namespace,
+            process=self._process,
+            execute=self._execute,
+            expect=self._expect,
+            mint=services.mint,
+        )
+
     async def _begin(self) -> None:
         broker, store = self._client.services.broker, self._client.services.store
         queues = self._queues()
@@ -247,7 +254,6 @@ class Worker:
         self._log.info("worker_draining")
         for consumer in self._consumers:
             await self._try("stopping a consumer", consumer.stop())
-        self._execution.shut_down()
         grace_s = self._grace.total_seconds()
         await self._within(grace_s, self._activity_tasks.drain(), self._activity_tasks.abort)
         await self._within(
@@ -276,6 +282,22 @@ class Worker:
             await act
         except Exception as error:  # the boundary of an orderly end: the next step must come
             self._log.warning("worker_end_hindered", doing=doing, error=str(error))
+
+    async def _execute(self, attempt: Attempt) -> Payload | Failure | None:
+        """Run an activity; its context, heartbeats and cancellation are not here yet."""
+        task = attempt.task
+        try:
+            definition = self._registry.activities[task.activity_type]
+            hints = hints_for(definition.arg_types, len(task.input))
+            args = self._client.data_converter.from_payloads(task.input, hints)
+            if definition.is_async:
+                result = await definition.function(*args)
+            else:
+                loop = asyncio.get_running_loop()
+                result = await loop.run_in_executor(self._executor, definition.function, *args)
+            return self._client.data_converter.to_payloads([result])[0]
+        except Exception as error:  # the boundary of user code
+            return self._client.data_converter.to_failure(error)
 
     def _expect(self, shard: ShardId, due_at_ms: int) -> None:
         if self._engine is not None:

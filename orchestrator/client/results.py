@@ -1,0 +1,128 @@
+"""The end of a run: waited for, and turned into what the caller gets.
+
+A wait subscribes first, then reads, then waits for the notice, and reads again every five seconds:
+a notice may be lost. Servers that are away are waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from orchestrator.client.failures import WorkflowContinuedAsNewError, WorkflowFailureError
+from orchestrator.exceptions import (
+    CancelledError,
+    RPCError,
+    RPCStatusCode,
+    TerminatedError,
+    TimeoutError,
+    TimeoutType,
+    UnavailableError,
+)
+from orchestrator.ids import RunId, WorkflowId
+from orchestrator.limits import IDLE_POLL_MS, RESULT_REREAD_MS
+from orchestrator.ports.store import RunView
+from orchestrator.replay.values import Values
+from orchestrator.wire import events as e
+from orchestrator.wire.events import HistoryEvent
+from orchestrator.wiring import Services
+
+_T = TypeVar("_T")
+
+
+async def closing_event(
+    services: Services, workflow_id: WorkflowId, run_id: str | None, *, follow_runs: bool
+) -> HistoryEvent:
+    """Wait for the last event of a run (None: the newest), or of its last successor.
+
+    Raises:
+        RPCError: NOT_FOUND, there is no such run.
+        WorkflowContinuedAsNewError: it has a successor, and `follow_runs` is False.
+    """
+    notice = asyncio.Event()
+    watch = await _patiently(services, lambda: services.store.watch(workflow_id, notice.set))
+    try:
+        while True:
+            notice.clear()
+            view = await _view_patiently(services, workflow_id, run_id)
+            run_id = view.run_id
+            if view.closing is None:
+                await services.clock.wait(notice, timeout_ms=RESULT_REREAD_MS)
+                continue
+            ended = view.closing.attributes
+            if not isinstance(ended, e.WorkflowExecutionContinuedAsNew):
+                return view.closing
+            if not follow_runs:
+                raise WorkflowContinuedAsNewError(ended.new_run_id)
+            run_id = ended.new_run_id
+    finally:
+        try:
+            await watch.close()
+        except UnavailableError:
+            pass  # The subscription went with its connection.
+
+
+def outcome_of(closing: HistoryEvent, values: Values, result_type: Any) -> Any:  # Any: user's
+    """What the run returned.
+
+    Raises:
+        WorkflowFailureError: it ended otherwise.
+    """
+    ended = closing.attributes
+    match ended:
+        case e.WorkflowExecutionCompleted(result=result):
+            if result is None:
+                return None
+            hints = None if result_type is None else [result_type]
+            return values.from_payloads([result], hints)[0]
+        case e.WorkflowExecutionFailed(failure=failure):
+            cause, how = values.from_failure(failure), "failed"
+        case e.WorkflowExecutionCanceled(details=details):
+            cause, how = CancelledError("Cancelled", *values.from_payloads(details)), "cancelled"
+        case e.WorkflowExecutionTerminated(reason=reason, details=details):
+            cause = TerminatedError(reason or "Terminated", *values.from_payloads(details))
+            how = "terminated"
+        case e.WorkflowExecutionTimedOut():
+            cause = TimeoutError("Workflow timed out", type=TimeoutType.START_TO_CLOSE)
+            how = "timed out"
+        case _:
+            raise RPCError(f"a run cannot end by {closing.type}", RPCStatusCode.INTERNAL)
+    raise WorkflowFailureError(f"Workflow execution {how}") from cause
+
+
+async def view_of(services: Services, workflow_id: WorkflowId, run_id: str | None) -> RunView:
+    """A run as stored.
+
+    Raises:
+        RPCError: NOT_FOUND, there is no such run.
+    """
+    view = await services.store.run(workflow_id, None if run_id is None else RunId(run_id))
+    if view is None:
+        raise not_found(services, workflow_id, run_id)
+    return view
+
+
+def not_found(services: Services, workflow_id: WorkflowId, run_id: str | None) -> RPCError:
+    """The error that says so."""
+    run = "" if run_id is None else f", run {run_id!r}"
+    return RPCError(
+        f"there is no workflow {workflow_id!r}{run} in namespace {services.namespace!r} "
+        "(it was never started, or its retention is over)",
+        RPCStatusCode.NOT_FOUND,
+    )
+
+
+async def _view_patiently(
+    services: Services, workflow_id: WorkflowId, run_id: str | None
+) -> RunView:
+    return await _patiently(services, lambda: view_of(services, workflow_id, run_id))
+
+
+async def _patiently(services: Services, call: Callable[[], Awaitable[_T]]) -> _T:
+    """The answer of a call that may be repeated, once a second while the store is away."""
+    while True:
+        try:
+            return await call()
+        except UnavailableError:
+            await services.clock.wait(asyncio.Event(), timeout_ms=IDLE_POLL_MS)

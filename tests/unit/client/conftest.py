@@ -1,0 +1,26 @@
+"""An environment that skips time, with a worker on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from orchestrator.client import Client
+from orchestrator.testing import WorkflowEnvironment
+from orchestrator.worker import Worker
+from tests.unit.client.workflows import ACTIVITIES, QUEUE, WORKFLOWS
+
+
+@pytest.fixture
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    async with await WorkflowEnvironment.start_time_skipping() as made:
+        yield made
+
+
+@pytest.fixture
+async def client(env: WorkflowEnvironment) -> AsyncIterator[Client]:
+    """A client whose workflows have a worker."""
+    worker = Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS, activities=ACTIVITIES)
+    async with worker:
+        yield env.client

@@ -1,0 +1,196 @@
+"""What a client can do with runs, on the embedded engine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.client import (
+    Client,
+    WorkflowContinuedAsNewError,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+)
+from orchestrator.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from orchestrator.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    InvalidNameError,
+    RPCError,
+    RPCStatusCode,
+    TerminatedError,
+    TimeoutError,
+    WorkflowAlreadyStartedError,
+)
+from orchestrator.testing import WorkflowEnvironment
+from tests.unit.client.workflows import QUEUE, Counter, Order, Ordering, Sleeper
+
+
+async def test_a_workflow_returns_a_typed_result(client: Client) -> None:
+    result = await client.execute_workflow(
+        Ordering.run, Order("pizza"), id="order-1", task_queue=QUEUE
+    )
+    assert result == Order("pizza", ["late"])
+
+
+async def test_a_signal_reaches_the_code_before_the_time_is_over(client: Client) -> None:
+    handle = await client.start_workflow(
+        Ordering.run, Order("pizza"), id="order-1", task_queue=QUEUE
+    )
+    await handle.signal(Ordering.add, "cola")
+    await handle.signal("finish")
+    assert (await handle.result()).extras == ["cola"]
+
+
+async def test_an_activity_s_failure_fails_the_workflow_with_its_causes(client: Client) -> None:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await client.execute_workflow(Ordering.run, Order("nothing"), id="o", task_queue=QUEUE)
+    activity_error = caught.value.cause
+    assert isinstance(activity_error, ActivityError)
+    assert isinstance(activity_error.cause, ApplicationError)
+    assert activity_error.cause.type == "Empty"
+    assert activity_error.cause.details == ({"item": "nothing", "extras": []},)
+
+
+async def test_cancelling_ends_the_run_as_cancelled(client: Client) -> None:
+    handle = await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    await handle.cancel(reason="no more")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert await handle.status() is WorkflowExecutionStatus.CANCELED
+
+
+async def test_terminating_ends_the_run_with_details(client: Client) -> None:
+    handle = await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    await handle.terminate("detail", reason="enough")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, TerminatedError)
+    assert caught.value.cause.details == ("detail",)
+    with pytest.raises(RPCError) as refused:
+        await handle.terminate()
+    assert refused.value.status is RPCStatusCode.NOT_FOUND
+
+
+async def test_a_run_that_is_too_slow_times_out(client: Client) -> None:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await client.execute_workflow(
+            Sleeper.run, 2, id="s", task_queue=QUEUE, run_timeout=timedelta(days=1)
+        )
+    assert isinstance(caught.value.cause, TimeoutError)
+
+
+async def test_a_result_follows_continue_as_new_unless_told_otherwise(client: Client) -> None:
+    handle = await client.start_workflow(Counter.run, 3, id="c", task_queue=QUEUE)
+    assert await handle.result() == "done"
+    with pytest.raises(WorkflowContinuedAsNewError):
+        await handle.result(follow_runs=False)
+    assert handle.result_run_id != (await client.get_workflow_handle("c").describe()).run_id
+
+
+async def test_an_open_run_refuses_another_start_or_is_used(client: Client) -> None:
+    first = await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    with pytest.raises(WorkflowAlreadyStartedError) as refused:
+        await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    assert refused.value.run_id == first.result_run_id
+    attached = await client.start_workflow(
+        Sleeper.run,
+        1,
+        id="s",
+        task_queue=QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
+    assert attached.result_run_id == first.result_run_id
+
+
+async def test_an_open_run_is_terminated_for_its_successor(client: Client) -> None:
+    first = await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    second = await client.start_workflow(
+        Sleeper.run,
+        1,
+        id="s",
+        task_queue=QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+    )
+    assert await second.result() == "awake"
+    with pytest.raises(WorkflowFailureError) as caught:
+        await first.result()
+    assert isinstance(caught.value.cause, TerminatedError)
+
+
+async def test_a_closed_id_is_refused_when_asked_to(client: Client) -> None:
+    await client.execute_workflow(Counter.run, 0, id="c", task_queue=QUEUE)
+    with pytest.raises(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            Counter.run,
+            0,
+            id="c",
+            task_queue=QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        )
+
+
+async def test_a_repeated_request_finds_its_run(client: Client) -> None:
+    runs = [
+        await client.start_workflow(Counter.run, 0, id="c", task_queue=QUEUE, request_id="r1")
+        for _ in range(2)
+    ]
+    assert [run.result_run_id for run in runs] == ["r1", "r1"]
+
+
+async def test_what_is_not_there_is_not_found(client: Client) -> None:
+    handle = client.get_workflow_handle("nobody")
+    for call in (handle.result(), handle.signal("x"), handle.cancel(), handle.describe()):
+        with pytest.raises(RPCError) as caught:
+            await call
+        assert caught.value.status is RPCStatusCode.NOT_FOUND
+
+
+async def test_a_bad_name_is_refused_before_anything_is_written(client: Client) -> None:
+    for bad in ("", "a{b}", "a\nb", "x" * 2000):
+        with pytest.raises(InvalidNameError):
+            await client.start_workflow(Counter.run, 0, id=bad, task_queue=QUEUE)
+    assert [run async for run in client.list_workflows()] == []
+
+
+async def test_runs_are_listed_by_status(client: Client) -> None:
+    await client.execute_workflow(Counter.run, 0, id="c", task_queue=QUEUE)
+    await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    running = [
+        run.id async for run in client.list_workflows(status=WorkflowExecutionStatus.RUNNING)
+    ]
+    assert running == ["s"]
+    assert {run.id async for run in client.list_workflows()} == {"c", "s"}
+
+
+async def test_a_description_shows_what_is_pending(env: WorkflowEnvironment) -> None:
+    handle = await env.client.start_workflow(
+        Ordering.run, Order("x"), id="o", task_queue=QUEUE, memo={"who": "me"}
+    )
+    shown = await handle.describe()
+    assert shown.status is WorkflowExecutionStatus.RUNNING
+    assert await shown.memo() == {"who": "me"}
+    assert (shown.history_length, list(shown.pending_activities)) == (1, [])
+
+
+async def test_the_history_is_readable_in_order(client: Client) -> None:
+    handle = await client.start_workflow(Counter.run, 0, id="c", task_queue=QUEUE)
+    await handle.result()
+    types = [event.type async for event in handle.fetch_history_events()]
+    assert types == [
+        "WorkflowExecutionStarted",
+        "WorkflowTaskScheduled",
+        "WorkflowTaskStarted",
+        "WorkflowTaskCompleted",
+        "WorkflowExecutionCompleted",
+    ]
+
+
+async def test_a_wait_for_a_result_has_a_time_out(env: WorkflowEnvironment) -> None:
+    handle = await env.client.start_workflow(Sleeper.run, 1, id="s", task_queue="nobody")
+    with pytest.raises(RPCError) as caught:
+        await handle.result(rpc_timeout=timedelta(milliseconds=20))
+    assert caught.value.status is RPCStatusCode.DEADLINE_EXCEEDED

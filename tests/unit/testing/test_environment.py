@@ -1,0 +1,60 @@
+"""Time in an environment of tests: skipped while nothing is under way, and only then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from orchestrator.testing import WorkflowEnvironment
+from orchestrator.worker import Worker
+from tests.unit.client.workflows import ACTIVITIES, QUEUE, WORKFLOWS, Order, Ordering, Sleeper
+
+
+async def test_a_year_passes_while_its_end_is_waited_for() -> None:
+    async with (
+        await WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS),
+    ):
+        before = await env.get_current_time()
+        run = env.client.execute_workflow(Sleeper.run, 365, id="s", task_queue=QUEUE)
+        assert await run == "awake"
+        passed = await env.get_current_time() - before
+        assert timedelta(days=365) <= passed < timedelta(days=365, minutes=5)
+
+
+async def test_time_stands_while_nobody_waits() -> None:
+    async with (
+        await WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS),
+    ):
+        handle = await env.client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+        with env.auto_time_skipping_disabled():
+            before = await env.get_current_time()
+            await handle.describe()
+            assert await env.get_current_time() - before < timedelta(minutes=1)
+        assert await handle.result() == "awake"
+
+
+async def test_a_sleep_lets_the_timers_before_it_fire() -> None:
+    async with await WorkflowEnvironment.start_time_skipping() as env:
+        worker = Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS, activities=ACTIVITIES)
+        async with worker:
+            handle = await env.client.start_workflow(
+                Ordering.run, Order("pizza"), id="o", task_queue=QUEUE
+            )
+            await env.sleep(timedelta(minutes=59))
+            assert (await handle.describe()).close_time is None
+            await env.sleep(timedelta(minutes=2))
+            assert (await handle.describe()).close_time is not None
+            assert env.supports_time_skipping
+
+
+async def test_a_local_environment_runs_on_the_real_clock() -> None:
+    async with await WorkflowEnvironment.start_local() as env:
+        worker = Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS, activities=ACTIVITIES)
+        async with worker:
+            handle = await env.client.start_workflow(
+                Ordering.run, Order("pizza"), id="o", task_queue=QUEUE
+            )
+            await handle.signal(Ordering.finish)
+            assert await handle.result() == Order("pizza")
+            assert not env.supports_time_skipping
