@@ -1,0 +1,1 @@
+"""Worker apps: each folder is one, with `workflows`, `activities` and `app`."""

@@ -1,0 +1,1 @@
+"""The first workflow a newcomer reads."""

@@ -1,0 +1,1 @@
+"""The food delivery order, from its payment to the customer's door."""
