@@ -21,8 +21,12 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 """One AMQP message; RabbitMQ 4 refuses 16 MiB, and a task of many arguments needs room."""
 INLINE_ENTRY_BYTES_MAX = 8 * 1024
 """An inbox entry travels inside its wake-up up to this size; larger ones are read from Redis."""
+REASON_CHARS_MAX = 500
+"""Why a message is dead. It travels in a header, and headers must fit into one AMQP frame."""
 JSON_DEPTH_MAX = 64
 """Nesting of foreign JSON; deeper bodies are refused before they can exhaust the stack."""
+JSON_INTEGER_DIGITS_MAX = 4_300
+"""Digits of an integer in foreign JSON: Python itself refuses to read longer ones."""
 
 # A commit --------------------------------------------------------------------------------------
 COMMIT_COMMANDS_MAX = 200
@@ -41,6 +45,8 @@ STALE_IN_A_ROW_MAX = 3
 """After so many stale answers the rivals hold deliveries of their own, and ours is acked."""
 ACTIVATIONS_PER_TASK_MAX = 100
 """Activations under one delivery; then a fresh wake-up lets other runs have their turn."""
+REQUEST_ATTEMPTS_MAX = 20
+"""Tries, a second apart, of a request that fails for no known reason; then it is a dead letter."""
 COMMIT_REPEATS_MAX = 20
 """Repeats of a store call with unknown outcome before the delivery is given back."""
 
@@ -87,6 +93,8 @@ CONFIRM_TIMEOUT_MS = 10_000
 STORE_TIMEOUT_MS = 5_000
 """A Redis call without an answer for so long has an unknown outcome."""
 CONNECT_TIMEOUT_MS = 5_000
+DURATION_MS_MAX = 100 * 365 * 24 * 3600 * 1000
+"""A time-out or delay of a start: 100 years are meant as "for ever", more is a mistaken unit."""
 RETENTION_MS = 7 * 24 * 3600 * 1000
 """Closed runs are kept so long; it is also the horizon within which a start is recognised."""
 ACTIVATION_BUDGET_MS = 2_000

@@ -14,15 +14,19 @@ import msgspec
 
 from orchestrator.core.close import run_timeout_ms
 from orchestrator.core.transition import NewRun, StartRun
-from orchestrator.exceptions import RPCError, RPCStatusCode
+from orchestrator.exceptions import PayloadTooLargeError, RPCError, RPCStatusCode
 from orchestrator.ids import (
     RunId,
     check_name,
-    check_run_id,
     check_task_queue,
     check_workflow_id,
 )
-from orchestrator.limits import WORKFLOW_TASK_TIMEOUT_MAX_MS, WORKFLOW_TASK_TIMEOUT_MS
+from orchestrator.limits import (
+    DURATION_MS_MAX,
+    PAYLOAD_BYTES_MAX,
+    WORKFLOW_TASK_TIMEOUT_MAX_MS,
+    WORKFLOW_TASK_TIMEOUT_MS,
+)
 from orchestrator.wire.events import WorkflowExecutionStarted, WorkflowExecutionTerminated
 from orchestrator.wire.messages import StartRequest
 from orchestrator.wire.options import RetryOptions
@@ -70,9 +74,10 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
 
     Raises:
         InvalidNameError: an id, type or queue cannot be one.
-        RPCError: INVALID_ARGUMENT, a time is negative or a policy does not fit.
+        RPCError: INVALID_ARGUMENT, a time is negative or over 100 years.
     """
-    run_id = check_run_id(options.request_id)
+    workflow_id = check_workflow_id(options.workflow_id)
+    run_id = RunId(check_name("request id", options.request_id))
     execution_ms = _duration("execution_timeout_ms", options.execution_timeout_ms)
     started = WorkflowExecutionStarted(
         workflow_type=check_name("workflow type", options.workflow_type),
@@ -95,7 +100,7 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
             reason=f"replaced by run {run_id}", identity=options.identity
         )
     return StartRun(
-        workflow_id=check_workflow_id(options.workflow_id),
+        workflow_id=workflow_id,
         run=_new_run(run_id, started, now_ms=now_ms),
         attach=options.conflict is Conflict.USE_EXISTING,
         terminate=terminate,
@@ -108,22 +113,26 @@ def options_of(request: StartRequest) -> StartOptions:
     """What a start message asks for. Without a request id the workflow id counts as one.
 
     Raises:
-        RPCError: INVALID_ARGUMENT, a policy's name is unknown.
+        PayloadTooLargeError: an argument or memo is over the limit.
+        RPCError: INVALID_ARGUMENT, a policy's name is unknown, or a retry policy does not fit.
     """
     return StartOptions(
         workflow_id=request.workflow_id,
         workflow_type=request.workflow_type,
         task_queue=request.task_queue,
         request_id=request.request_id or request.workflow_id,
-        input=tuple(Payload(data=argument) for argument in request.input),
+        input=tuple(
+            _payload(f"argument {position}", argument)
+            for position, argument in enumerate(request.input, 1)
+        ),
         reuse=_policy(Reuse, "id_reuse_policy", request.id_reuse_policy),
         conflict=_policy(Conflict, "id_conflict_policy", request.id_conflict_policy),
         execution_timeout_ms=request.execution_timeout_ms,
         run_timeout_ms=request.run_timeout_ms,
         task_timeout_ms=request.task_timeout_ms,
         start_delay_ms=request.start_delay_ms or 0,
-        retry_policy=request.retry_policy,
-        memo={key: Payload(data=value) for key, value in request.memo.items()},
+        retry_policy=None if request.retry_policy is None else _retries(request.retry_policy),
+        memo={key: _payload(f"memo {key!r}", value) for key, value in request.memo.items()},
         identity="gateway",
     )
 
@@ -142,13 +151,37 @@ def _new_run(run_id: RunId, started: WorkflowExecutionStarted, *, now_ms: int) -
     )
 
 
-def _duration(name: str, value_ms: int | None) -> int | None:
-    if value_ms is not None and value_ms < 0:
-        raise RPCError(
-            f"{name}: expected 0 or more milliseconds, found {value_ms}",
-            RPCStatusCode.INVALID_ARGUMENT,
-        )
+def _duration(name: str, value_ms: int | None, *, least_ms: int = 0) -> int | None:
+    if value_ms is not None and not least_ms <= value_ms <= DURATION_MS_MAX:
+        raise _invalid(f"{name}: expected {least_ms} to {DURATION_MS_MAX} ms, found {value_ms}")
     return value_ms or None
+
+
+def _retries(policy: RetryOptions) -> RetryOptions:
+    least_ms = policy.initial_interval_ms if policy.maximum_interval_ms else 0
+    _duration("retry_policy.initial_interval_ms", policy.initial_interval_ms, least_ms=1)
+    _duration("retry_policy.maximum_interval_ms", policy.maximum_interval_ms, least_ms=least_ms)
+    if policy.backoff_coefficient < 1:
+        raise _invalid(
+            "retry_policy.backoff_coefficient: expected 1 or more, "
+            f"found {policy.backoff_coefficient}"
+        )
+    if policy.maximum_attempts < 0:
+        raise _invalid(
+            f"retry_policy.maximum_attempts: expected 0 or more, found {policy.maximum_attempts}"
+        )
+    return RetryOptions(**msgspec.structs.asdict(policy))
+
+
+def _payload(what: str, value: msgspec.Raw) -> Payload:
+    size_bytes = len(bytes(value))
+    if size_bytes > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLargeError(what, size_bytes, PAYLOAD_BYTES_MAX)
+    return Payload(data=value)
+
+
+def _invalid(message: str) -> RPCError:
+    return RPCError(message, RPCStatusCode.INVALID_ARGUMENT)
 
 
 def _task_timeout(value_ms: int | None) -> int:
@@ -164,6 +197,4 @@ def _policy(kind: type[_Policy], name: str, value: str) -> _Policy:
         return kind(value)
     except ValueError as error:
         known = ", ".join(one.value for one in kind)
-        raise RPCError(
-            f"{name}: expected one of {known}, found {value!r}", RPCStatusCode.INVALID_ARGUMENT
-        ) from error
+        raise _invalid(f"{name}: expected one of {known}, found {value!r}") from error

@@ -1,8 +1,9 @@
 """The base of every wire Struct, and the rules by which they may change.
 
 Add optional fields freely; never rename a field, never reuse a name, never make one required.
-Decoders ignore unknown fields, so an old process reads what a new one wrote. Building a Struct
-checks nothing; decoding does: foreign bytes enter through `orchestrator.wire.codec` only.
+Decoders ignore unknown fields, so an old process reads what a new one wrote; only requests, which
+strangers write by hand, refuse them. Building a Struct checks nothing; decoding does: foreign bytes
+enter through `orchestrator.wire.codec` only.
 """
 
 from __future__ import annotations

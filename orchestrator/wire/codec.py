@@ -12,14 +12,13 @@ from typing import Any, Generic, TypeVar, get_args
 import msgspec
 
 from orchestrator.exceptions import MalformedMessageError
-from orchestrator.limits import JSON_DEPTH_MAX
 from orchestrator.units import format_time, parse_time
-from orchestrator.wire import events, inbox
+from orchestrator.wire import events, inbox, strict_json
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.events import EventAttributes, HistoryEvent
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxBody, InboxEntry
-from orchestrator.wire.messages import Request, Response
+from orchestrator.wire.messages import Request, RequestName, Response
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask, InlineEntry, QueryTask, WorkflowTask
 
@@ -43,46 +42,15 @@ class Decoder(Generic[_T]):
         """Return the message in `body`.
 
         Raises:
-            MalformedMessageError: it is not JSON, nests deeper than 64, or is not this message.
+            MalformedMessageError: it is not JSON in UTF-8, nests deeper than 64, or is not this
+                message.
         """
         try:
-            check_depth(body)
+            _check_utf8(body)
+            strict_json.check_depth(body)
             return self._decoder.decode(body)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise MalformedMessageError(self._expected, str(error)) from error
-        except ValueError as error:
-            raise MalformedMessageError(self._expected, str(error)) from error
-
-
-def check_depth(body: bytes | memoryview) -> None:
-    """Refuse JSON that nests deeper than `JSON_DEPTH_MAX`.
-
-    Raises:
-        ValueError: it does. Brackets inside of strings are not counted.
-    """
-    content = bytes(body)
-    if content.count(b"[") + content.count(b"{") <= JSON_DEPTH_MAX:
-        return
-    depth = 0
-    in_string = False
-    position = 0
-    length = len(content)
-    while position < length:
-        byte = content[position]
-        if in_string:
-            if byte == 0x5C:
-                position += 1
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > JSON_DEPTH_MAX:
-                raise ValueError(f"nested deeper than {JSON_DEPTH_MAX}")
-        elif byte in b"]}":
-            depth -= 1
-        position += 1
 
 
 workflow_task_decoder: Decoder[WorkflowTask | QueryTask] = Decoder(
@@ -90,11 +58,11 @@ workflow_task_decoder: Decoder[WorkflowTask | QueryTask] = Decoder(
     WorkflowTask | QueryTask,
 )
 activity_task_decoder: Decoder[ActivityTask] = Decoder("an activity task", ActivityTask)
-request_decoder: Decoder[Request] = Decoder("a request", Request)
 response_decoder: Decoder[Response] = Decoder(
     "a response",
     Response,
 )
+_request_decoder: Decoder[Request] = Decoder("a request", Request)
 failure_decoder: Decoder[Failure] = Decoder("a failure", Failure)
 payloads_decoder: Decoder[tuple[Payload, ...]] = Decoder("payloads", tuple[Payload, ...])
 
@@ -106,6 +74,36 @@ _INBOX_DECODERS: Mapping[str, Decoder[InboxBody]] = {
     kind.__name__: Decoder(f"a {kind.__name__} inbox entry", kind)
     for kind in get_args(inbox.InboxBody)
 }
+
+
+def decode_request(body: bytes) -> Request:
+    """Read a request, which anybody may have written: strict JSON, and no field that this release
+    does not know, because a misspelt name would silently change what was asked for.
+
+    White space between tokens goes, so that histories show arguments on one line; numbers and texts
+    stay as they were written.
+
+    Raises:
+        MalformedMessageError: it is not strict JSON, or not a request.
+    """
+    try:
+        strict_json.parse(body)
+        on_one_line = msgspec.json.format(body, indent=-1)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedMessageError("a request", str(error)) from error
+    return _request_decoder.decode(on_one_line)
+
+
+def name_request(body: bytes) -> RequestName:
+    """What a refused request calls itself, as far as that can be read; never raises."""
+    try:
+        content = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return RequestName()
+    return RequestName(
+        type=_text(content.get("type")),
+        request_id=_text(content.get("request_id")) or _text(content.get("workflow_id")),
+    )
 
 
 def event_fields(event: HistoryEvent) -> tuple[str, str, bytes]:
@@ -150,6 +148,22 @@ def decode_inline_entry(inline: InlineEntry) -> InboxEntry:
         type_=inline.type,
         data=bytes(inline.data),
     )
+
+
+def _check_utf8(body: bytes | memoryview) -> None:
+    """msgspec reads texts, but not the JSON that stays as it is (`msgspec.Raw`).
+
+    Raises:
+        UnicodeDecodeError: `body` is not UTF-8.
+    """
+    str(body, "utf-8")
+
+
+def _text(raw: msgspec.Raw | None) -> str:
+    try:
+        return "" if raw is None else msgspec.json.decode(raw, type=str)
+    except (msgspec.MsgspecError, ValueError):
+        return ""
 
 
 def _parse_time(text: str) -> int:

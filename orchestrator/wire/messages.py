@@ -2,6 +2,9 @@
 
 The body alone is enough: no property or header is needed to understand a request. `input` is a JSON
 array of plain arguments; times are integers that end in `_ms`. An answer repeats `request_id`.
+
+Unlike all other Structs, requests refuse fields that this release does not know: they are written
+by hand in many languages, and a misspelt field would silently change what is asked for.
 """
 
 from __future__ import annotations
@@ -16,12 +19,25 @@ from orchestrator.wire.options import RetryOptions, RunStatus
 from orchestrator.wire.payload import Payload
 
 
-class StartRequest(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="start"):
-    """Start a workflow. Without `request_id` the workflow id counts as one: a repeat starts
-    nothing.
+class RetryPolicyRequest(RetryOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A retry policy as requests give it: what is left out has its default."""
 
-    `id_reuse_policy` is one of allow_duplicate, allow_duplicate_failed_only, reject_duplicate;
-    `id_conflict_policy` one of fail, use_existing, terminate_existing.
+
+class StartRequest(
+    WireStruct,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    tag="start",
+    forbid_unknown_fields=True,
+):
+    """Start a workflow, once for each `request_id`: it names the run, and while that run is kept
+    (also after its end, until retention removes it) a repeat starts nothing.
+
+    Without `request_id` the workflow id counts as one, so such a workflow id is started once,
+    whatever the policies say. They decide about runs that other requests made. `id_reuse_policy` is
+    one of allow_duplicate, allow_duplicate_failed_only, reject_duplicate; `id_conflict_policy` one
+    of fail, use_existing, terminate_existing.
     """
 
     workflow_id: str
@@ -35,11 +51,22 @@ class StartRequest(WireStruct, frozen=True, kw_only=True, tag_field="type", tag=
     run_timeout_ms: int | None = None
     task_timeout_ms: int | None = None
     start_delay_ms: int | None = None
-    retry_policy: RetryOptions | None = None
+    retry_policy: RetryPolicyRequest | None = None
     memo: dict[str, msgspec.Raw] = {}
 
 
 Request: TypeAlias = StartRequest
+REQUESTS = ("start",)
+"""The types of requests that are done."""
+LATER_REQUESTS = ("signal", "signal_with_start", "query", "update", "cancel", "terminate")
+"""Types that have a routing key and are not done by this release."""
+
+
+class RequestName(msgspec.Struct, frozen=True, kw_only=True):
+    """What could be read of a request that was refused; never travels."""
+
+    type: str = ""
+    request_id: str = ""
 
 
 class StartResponse(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="started"):
@@ -48,12 +75,13 @@ class StartResponse(WireStruct, frozen=True, kw_only=True, tag_field="type", tag
     request_id: str
     workflow_id: str
     run_id: str
-    started: bool = True
+    started: bool
 
 
 class ErrorResponse(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="error"):
     """A request was refused. `code` is one of invalid_argument, already_exists, not_found,
-    unavailable, unimplemented; `message` says what was expected, what was found and what to do."""
+    unavailable, unimplemented, internal; `message` says what was expected, what was found and what
+    to do. `request_id` is empty when none could be read."""
 
     code: str
     message: str

@@ -187,3 +187,15 @@ async def test_a_request_of_any_client_arrives_without_headers_and_properties(
         )
     [delivery] = await basket.filled(1)
     assert (delivery.reply_to, delivery.correlation_id, delivery.reason) == (None, None, None)
+
+
+async def test_a_reason_that_quotes_a_novel_reaches_the_dead_queue(carrier: RabbitCarrier) -> None:
+    """Headers must fit into one frame; one that did not would close the connection."""
+    broker, basket = await carrier.connect(), Basket()
+    await broker.consume(DeadQueue(), basket, prefetch=1)
+    novel = "é" * 500_000
+    broker.publish(Outgoing(to=DeadQueue(), body=b"?", reason=novel))
+    [delivery] = await basket.filled(1)
+    assert delivery.reason
+    assert novel.startswith(delivery.reason)
+    delivery.ack()

@@ -15,12 +15,13 @@ from typing import TypeAlias
 from aiormq import Channel
 from aiormq.exceptions import PublishError
 from pamqp import commands
+from pamqp.common import FieldValue
 
 from orchestrator.adapters.rabbitmq import names
 from orchestrator.adapters.rabbitmq.connection import LOST, Link
 from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import Namespace
-from orchestrator.limits import CONFIRM_TIMEOUT_MS
+from orchestrator.limits import CONFIRM_TIMEOUT_MS, REASON_CHARS_MAX
 from orchestrator.ports.broker import Outgoing, Published, Queue, ReplyTo
 
 IN_FLIGHT_MAX = 1_000
@@ -153,5 +154,10 @@ def properties_of(message: Outgoing) -> commands.Basic.Properties:
         reply_to=message.reply_to,
         correlation_id=message.correlation_id,
         expiration=None if message.expires_in_ms is None else str(message.expires_in_ms),
-        headers=None if message.reason is None else {names.REASON_HEADER: message.reason},
+        headers=None if message.reason is None else _reason(message.reason),
     )
+
+
+def _reason(text: str) -> dict[str, FieldValue]:
+    """A reason may quote what it found, and a header over one frame would close the connection."""
+    return {names.REASON_HEADER: text[:REASON_CHARS_MAX]}

@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core.start import Conflict, Reuse, StartOptions, options_of, start_of
 from orchestrator.core.transition import StartRun
 from orchestrator.exceptions import InvalidNameError, RPCError
+from orchestrator.limits import DURATION_MS_MAX
 from orchestrator.wire import codec
 from tests.unit.core.histories import T0
 
@@ -89,13 +90,14 @@ def test_names_that_cannot_be_keys_or_queues_are_refused(fields: dict[str, str])
         start(**fields)
 
 
-def test_a_negative_time_is_refused() -> None:
-    with pytest.raises(RPCError, match="run_timeout_ms: expected 0 or more"):
-        start(run_timeout_ms=-1)
+@pytest.mark.parametrize("time_ms", [-1, DURATION_MS_MAX + 1])
+def test_a_time_below_zero_or_beyond_a_century_is_refused(time_ms: int) -> None:
+    with pytest.raises(RPCError, match="run_timeout_ms: expected 0 to"):
+        start(run_timeout_ms=time_ms)
 
 
 def test_a_plain_message_is_a_start() -> None:
-    request = codec.request_decoder.decode(
+    request = codec.decode_request(
         b'{"type":"start","workflow_id":"order-1","workflow_type":"Order","task_queue":"orders",'
         b'"input":[{"item":"pizza"}],"id_conflict_policy":"use_existing"}'
     )
@@ -106,7 +108,7 @@ def test_a_plain_message_is_a_start() -> None:
 
 
 def test_an_unknown_policy_in_a_message_names_the_known_ones() -> None:
-    request = codec.request_decoder.decode(
+    request = codec.decode_request(
         b'{"type":"start","workflow_id":"a","workflow_type":"b","task_queue":"c",'
         b'"id_reuse_policy":"always"}'
     )

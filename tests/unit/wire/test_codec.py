@@ -14,6 +14,7 @@ from orchestrator.limits import JSON_DEPTH_MAX
 from orchestrator.wire import codec
 from orchestrator.wire.events import EventAttributes, HistoryEvent
 from orchestrator.wire.inbox import InboxBody
+from orchestrator.wire.messages import Request
 from orchestrator.wire.payload import Payload
 
 _EVENT_KINDS = get_args(EventAttributes)
@@ -21,7 +22,6 @@ _INBOX_KINDS = get_args(InboxBody)
 _DECODERS = (
     codec.workflow_task_decoder,
     codec.activity_task_decoder,
-    codec.request_decoder,
     codec.response_decoder,
     codec.failure_decoder,
     codec.payloads_decoder,
@@ -107,8 +107,7 @@ def test_unknown_fields_are_ignored_so_that_old_reads_new() -> None:
     assert payload.content() == b"1"
 
 
-def test_nesting_is_allowed_to_the_limit_and_refused_beyond() -> None:
-    codec.check_depth(b"[" * JSON_DEPTH_MAX + b"]" * JSON_DEPTH_MAX)
+def test_nesting_beyond_the_limit_is_refused() -> None:
     with pytest.raises(MalformedMessageError, match="deeper"):
         codec.payloads_decoder.decode(b"[" * (JSON_DEPTH_MAX + 1))
 
@@ -119,8 +118,44 @@ def test_brackets_inside_of_text_do_not_count_as_nesting() -> None:
     assert payload.content() == text
 
 
-def test_brackets_side_by_side_do_not_count_as_nesting() -> None:
-    codec.check_depth(b"[" + b"[]," * 1_000 + b"[]]")
+def test_json_that_stays_as_it_is_must_be_utf8() -> None:
+    with pytest.raises(MalformedMessageError, match="utf-8"):
+        codec.payloads_decoder.decode(b'[{"data": "\xff"}]')
+
+
+def test_a_request_loses_white_space_and_nothing_else() -> None:
+    request = codec.decode_request(
+        b'{ "type": "start", "workflow_id": "a", "workflow_type": "b", "task_queue": "c",'
+        b' "input": [ {"n" : 1.10, "t": " \\u00e9\\n " } ] }'
+    )
+    assert [bytes(argument) for argument in request.input] == [b'{"n":1.10,"t":" \\u00e9\\n "}']
+
+
+@given(
+    data=st.binary(max_size=200) | st.text(alphabet='{}[]":,0t\\ud8', max_size=80).map(str.encode)
+)
+def test_bytes_that_are_no_request_raise_one_error_only(data: bytes) -> None:
+    codec.name_request(data)
+    with pytest.raises(MalformedMessageError):
+        codec.decode_request(data)
+
+
+def test_the_fields_of_requests_are_known_all_the_way_down() -> None:
+    """A Struct that a request holds must refuse unknown fields too."""
+    pending: list[msgspec.inspect.Type] = [msgspec.inspect.type_info(Request)]
+    while pending:
+        match pending.pop():
+            case msgspec.inspect.StructType() as found:
+                assert found.forbid_unknown_fields, found.cls
+                pending.extend(field.type for field in found.fields)
+            case msgspec.inspect.UnionType() as found:
+                pending.extend(found.types)
+            case msgspec.inspect.VarTupleType() as found:
+                pending.append(found.item_type)
+            case msgspec.inspect.DictType() as found:
+                pending.append(found.value_type)
+            case _:
+                continue
 
 
 @given(st.binary(max_size=100))
