@@ -74,6 +74,11 @@ def completions_queue(namespace: Namespace) -> str:
     return f"orc.{namespace}.completions"
 
 
+def bench_queue(namespace: Namespace) -> str:
+    """Where `orchestrator bench` measures the raw cost of a message; it goes after the run."""
+    return f"orc.{namespace}.bench"
+
+
 def queue_name(namespace: Namespace, queue: Queue) -> str:
     """The name of `queue`: at most 255 bytes; a longer one is cut and told apart by a hash."""
     match queue:
