@@ -109,6 +109,8 @@ SHARDS = 128
 """Written when a namespace is made and never changed."""
 DUE_ROWS_MAX = 200
 """Rows one poll of a shard takes up."""
+REQUESTS_MAX = 100
+"""Requests of AMQP clients that one gateway has in work."""
 WORKFLOW_TASKS_MAX = 100
 ACTIVITIES_MAX = 100
 CACHED_WORKFLOWS_MAX = 1_000

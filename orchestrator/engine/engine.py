@@ -1,4 +1,4 @@
-"""The engine duties of one process, assembled: what is due, and (where it is open) the gateway.
+"""The engine duties of one process, assembled: what is due, and the gateway of requests.
 
 Every worker runs one by default; `orchestrator engine` runs one alone. Engines share the shards of
 a namespace; nothing elects a leader, and doing a duty twice changes nothing.
@@ -6,10 +6,14 @@ a namespace; nothing elects a leader, and doing a duty twice changes nothing.
 
 from __future__ import annotations
 
+from orchestrator.engine.gateway import Gateway
 from orchestrator.engine.redrive import Redrive
 from orchestrator.engine.service import Duties
 from orchestrator.engine.timers import Timers
+from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import ProcessName, ShardId
+from orchestrator.limits import REQUESTS_MAX
+from orchestrator.ports.broker import Consumer, RequestsQueue
 from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.wiring import Services
 
@@ -18,7 +22,7 @@ class Engine:
     """Duties of one process over its services."""
 
     def __init__(self, services: Services, *, process: ProcessName) -> None:
-        dispatcher = services.dispatcher
+        dispatcher, self._broker = services.dispatcher, services.broker
         self._log = bind(get_logger("engine"), namespace=services.namespace)
         self._duties = Duties(
             services.store,
@@ -34,9 +38,30 @@ class Engine:
             on_error=self._report,
         )
 
+        self._gateway = Gateway(
+            services.store,
+            services.broker,
+            dispatcher,
+            namespace=services.namespace,
+            expect=self._duties.expect,
+            clock=services.clock,
+            counters=services.counters,
+        )
+        self._consumer: Consumer | None = None
+
     async def run(self) -> None:
-        """Do the duties until `stop`. Servers that are away are waited for."""
-        await self._duties.run()
+        """Take requests and do the duties until `stop`. Servers that are away are waited for.
+
+        Raises:
+            UnavailableError: RabbitMQ does not answer at the start.
+        """
+        self._consumer = await self._broker.consume(
+            RequestsQueue(), self._gateway.take, prefetch=REQUESTS_MAX
+        )
+        try:
+            await self._duties.run()
+        finally:
+            await self._end()
 
     def stop(self) -> None:
         """End `run` after what it is doing."""
@@ -45,6 +70,15 @@ class Engine:
     def expect(self, shard: ShardId, due_at_ms: int) -> None:
         """Something was armed for `due_at_ms`: look at its shard then, whoever owns it."""
         self._duties.expect(shard, due_at_ms)
+
+    async def _end(self) -> None:
+        """Take no further request; what is in work is finished or given back."""
+        try:
+            if self._consumer is not None:
+                await self._consumer.stop()
+        except UnavailableError as error:
+            self._log.warning("engine_end_hindered", error=str(error))
+        await self._gateway.drain()
 
     def _report(self, doing: str, error: Exception) -> None:
         self._log.warning("duty_failed", doing=doing, error=str(error), kind=type(error).__name__)

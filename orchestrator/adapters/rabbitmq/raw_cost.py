@@ -35,9 +35,7 @@ async def pass_messages(url: str, namespace: Namespace, *, count: int, in_flight
 
         async def publish() -> None:
             for _ in left:
-                message = aio_pika.Message(
-                    _BODY, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
-                )
+                message = aio_pika.Message(_BODY, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
                 await channel.default_exchange.publish(message, routing_key=queue_name)
 
         try:

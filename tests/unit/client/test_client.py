@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -24,6 +25,7 @@ from orchestrator.exceptions import (
     TimeoutError,
     WorkflowAlreadyStartedError,
 )
+from orchestrator.ports.broker import RequestsQueue
 from orchestrator.testing import WorkflowEnvironment
 from tests.unit.client.workflows import QUEUE, Counter, Order, Ordering, Sleeper
 
@@ -194,3 +196,11 @@ async def test_a_wait_for_a_result_has_a_time_out(env: WorkflowEnvironment) -> N
     with pytest.raises(RPCError) as caught:
         await handle.result(rpc_timeout=timedelta(milliseconds=20))
     assert caught.value.status is RPCStatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_start_message_is_done_by_any_worker(client: Client) -> None:
+    start = {"workflow_id": "m", "workflow_type": "Counter", "task_queue": QUEUE, "input": [2]}
+    message = json.dumps({"type": "start", **start}).encode()
+    answer = await client.services.broker.request(RequestsQueue(), message, timeout_ms=5_000)
+    assert json.loads(answer)["type"] == "started"
+    assert await client.get_workflow_handle("m").result() == "done"
