@@ -93,6 +93,11 @@ CONFIRM_TIMEOUT_MS = 10_000
 STORE_TIMEOUT_MS = 5_000
 """A Redis call without an answer for so long has an unknown outcome."""
 CONNECT_TIMEOUT_MS = 5_000
+"""Opening a server, or coming back to one, with all its checks."""
+LISTEN_PING_MS = 10_000
+"""How often a connection that only listens asks whether it is still there."""
+UNLISTEN_AFTER_MS = 5_000
+"""A channel without receivers is kept so long: the next waiting client subscribes to nothing."""
 DURATION_MS_MAX = 100 * 365 * 24 * 3600 * 1000
 """A time-out or delay of a start: 100 years are meant as "for ever", more is a mistaken unit."""
 RETENTION_MS = 7 * 24 * 3600 * 1000
@@ -127,5 +132,9 @@ HEARTBEAT_THROTTLE_DEFAULT_MS = 30_000
 HEARTBEAT_THROTTLE_MAX_MS = 60_000
 RETRY_INTERVAL_FACTOR = 100
 """The longest retry interval is this many initial ones when none is given."""
+STORE_CALLS_IN_FLIGHT_MAX = 1_000
+"""Redis calls written and unanswered; more wait in the process, where they cost less."""
+STORE_CALLS_WAITING_MAX = 10_000
+"""Redis calls that wait behind those; beyond, the store cannot keep up and says so."""
 LIST_PAGE = 500
 """Rows of a listing read from one shard at once."""

@@ -21,4 +21,4 @@ async def carrier(request: pytest.FixtureRequest) -> AsyncIterator[Carrier]:
     await found.advance(0)
     yield found
     assert await found.broken() == []
-    await found.store.close()
+    await found.close()

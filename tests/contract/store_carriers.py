@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+import redis.asyncio
+
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.core.transition import (
@@ -49,6 +51,10 @@ class Carrier(Protocol):
         """Workflow ids that break the invariant of inbox and row."""
         ...
 
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
 
 @dataclass
 class MemoryCarrier:
@@ -62,6 +68,9 @@ class MemoryCarrier:
 
     async def advance(self, ms: int) -> None:
         self.now += ms
+
+    async def close(self) -> None:
+        await self.store.close()
 
     async def broken(self) -> list[str]:
         return [
@@ -77,15 +86,20 @@ class RedisCarrier:
     def __init__(self, url: str, namespace: str) -> None:
         self.redis = RedisStore(url, namespace=Namespace(namespace), shards=1)
         self.store: Store = self.redis
+        self.client = redis.asyncio.Redis.from_url(url)
         self._now = BEGIN_MS
+
+    async def close(self) -> None:
+        await self.store.close()
+        await self.client.aclose()
 
     async def advance(self, ms: int) -> None:
         self._now += ms
-        client, keys = self.redis._connection.client, self.redis._keys
+        client, keys = self.client, self.redis._keys
         await client.set(keys.for_shard_script(ShardId(0))[0], self._now)
 
     async def broken(self) -> list[str]:
-        client, keys = self.redis._connection.client, self.redis._keys
+        client, keys = self.client, self.redis._keys
         prefix = keys.of_shard(ShardId(0), "current:")
         broken: list[str] = []
         async for key in client.scan_iter(match=prefix + "*"):

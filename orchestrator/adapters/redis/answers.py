@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -58,9 +58,15 @@ RECORD_FIELDS = (
 class Part:
     """What every right needs: the connection, the scripts, the names, and a source of tokens."""
 
-    def __init__(self, connection: Connection, keys: Keys, random: Random) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        random: Random,
+        on_time: Callable[[int], None] | None = None,
+    ) -> None:
         self._connection = connection
-        self._scripts = Scripts(connection)
+        self._scripts = Scripts(connection, on_time)
         self._keys = keys
         self._random = random
 
@@ -77,10 +83,8 @@ class Part:
         }
 
     async def _hash(self, key: str) -> dict[str, str]:
-        found: Any = await self._connection.call(  # Any: redis-py's own type
-            self._connection.client.hgetall(key)
-        )
-        return {name.decode(): value.decode() for name, value in found.items()}
+        found: list[bytes] = await self._connection.read("HGETALL", key)
+        return {found[i].decode(): found[i + 1].decode() for i in range(0, len(found), 2)}
 
 
 def entry_fields(body: InboxBody, *, message: bool = False) -> dict[str, str | bool]:
@@ -110,13 +114,13 @@ def scheduled_fields(new: ActivityToSchedule) -> dict[str, str]:
     return fields
 
 
-def event(entry_id: bytes, fields: Mapping[bytes, bytes]) -> HistoryEvent:
-    """An event as its stream holds it."""
+def event(entry_id: bytes, flat: Sequence[bytes]) -> HistoryEvent:
+    """An event as its stream holds it: its fields are type, time and data, in this order."""
     return decode_event(
         event_id=int(entry_id.partition(b"-")[0]),
-        type_=fields[b"type"].decode(),
-        time=fields[b"time"].decode(),
-        data=fields[b"data"],
+        type_=flat[1].decode(),
+        time=flat[3].decode(),
+        data=flat[5],
     )
 
 

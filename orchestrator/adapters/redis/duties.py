@@ -1,7 +1,5 @@
 """What the engine's duties look for and move, in Redis."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
-# redis-py leaves some of its types open.
 from __future__ import annotations
 
 import asyncio
@@ -14,7 +12,7 @@ from orchestrator.adapters.redis.keys import row as _row
 from orchestrator.adapters.redis.runs import RedisRuns
 from orchestrator.adapters.redis.scripts import Answer
 from orchestrator.ids import ProcessName, RunId, ShardId, TaskQueue, WorkflowId
-from orchestrator.limits import MEMBERSHIP_TTL_MS, WAKEUP_REPEATS_MS
+from orchestrator.limits import LIST_PAGE, MEMBERSHIP_TTL_MS, WAKEUP_REPEATS_MS
 from orchestrator.ports.store import (
     Appended,
     Due,
@@ -60,15 +58,17 @@ class RedisDuties(RedisRuns):
         moved = 0
         for shard in shards:
             key = self._keys.of_shard(shard, "wakeups")
-            found: Any = await self._connection.call(  # Any: redis-py's own type
-                self._connection.client.zrange(key, 0, -1)
-            )
-            for content in found:
-                workflow_id = WorkflowId(content.decode())
-                fields = self._fields(workflow_id) | {"task_queues": list(task_queues)}
-                keys = self._keys.for_script(workflow_id, RunId(""))
-                moved += (await self._scripts.wake_now(keys, fields)).number
+            found: list[bytes] = await self._connection.read("ZRANGE", key, 0, -1)
+            for position in range(0, len(found), LIST_PAGE):
+                page = found[position : position + LIST_PAGE]
+                moved += sum(await asyncio.gather(*(self._wake(one, task_queues) for one in page)))
         return moved
+
+    async def _wake(self, member: bytes, task_queues: Sequence[TaskQueue]) -> int:
+        workflow_id = WorkflowId(member.decode())
+        fields = self._fields(workflow_id) | {"task_queues": list(task_queues)}
+        keys = self._keys.for_script(workflow_id, RunId(""))
+        return (await self._scripts.wake_now(keys, fields)).number
 
     async def fire_timer(self, row: DueRow) -> Appended | NotOpen | None:
         """See `DutyStore.fire_timer`. The row of a run that is not open goes."""
@@ -110,20 +110,13 @@ class RedisDuties(RedisRuns):
 
     async def join(self, process: ProcessName) -> Sequence[ProcessName]:
         """See `DutyStore.join`. Members are timed by Redis's clock."""
-        client, key = self._connection.client, self._keys.members()
-        time: tuple[int, int] = await self._connection.call(client.time())
-        now_ms = time[0] * 1000 + time[1] // 1000
-        async with client.pipeline(transaction=True) as batch:
-            batch.zadd(key, {process: now_ms + MEMBERSHIP_TTL_MS})
-            batch.zremrangebyscore(key, "-inf", now_ms)
-            batch.zrange(key, 0, -1)
-            found: Any = await self._connection.call(batch.execute())  # Any: redis-py's own type
-        return tuple(sorted(ProcessName(name.decode()) for name in found[2]))
+        fields = {"process": process, "ttl_ms": MEMBERSHIP_TTL_MS}
+        answer = await self._scripts.join_members([self._keys.members()], fields)
+        return tuple(sorted(ProcessName(name) for name in answer.members))
 
     async def leave(self, process: ProcessName) -> None:
         """See `DutyStore.leave`."""
-        client = self._connection.client
-        await self._connection.call(client.zrem(self._keys.members(), process))
+        await self._connection.command("ZREM", self._keys.members(), process)
 
     def _script_keys_of(self, row: DueRow) -> list[str]:
         return self._keys.for_script(row.workflow_id, row.run_id)

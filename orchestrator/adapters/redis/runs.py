@@ -261,10 +261,10 @@ class RedisRuns(Part):
         self, workflow_id: WorkflowId, run_id: RunId, first: int, last: str
     ) -> tuple[HistoryEvent, ...]:
         key = self._keys.of_run("history", workflow_id, run_id)
-        found: Any = await self._connection.call(  # Any: redis-py's own type
-            self._connection.client.xrange(key, f"{first}-0", last, count=HISTORY_PAGE_EVENTS)
+        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
+            "XRANGE", key, f"{first}-0", last, "COUNT", HISTORY_PAGE_EVENTS
         )
-        return tuple(answers.event(entry_id, fields) for entry_id, fields in found)
+        return tuple(answers.event(entry_id, flat) for entry_id, flat in found)
 
     async def _move_row(self, workflow_id: WorkflowId, move: _Fields) -> None:
         fields = self._fields(workflow_id) | move

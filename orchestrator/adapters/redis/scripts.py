@@ -6,7 +6,7 @@ payloads stay opaque.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ import msgspec
 from redis.exceptions import NoScriptError
 
 from orchestrator.adapters.redis.connection import Connection
+from orchestrator.adapters.redis.lane import Part
 
 Fields: TypeAlias = Mapping[str, Any]  # Any: what msgpack carries; the script's header names it
 StreamEntry: TypeAlias = tuple[str, list[str]]
@@ -38,35 +39,43 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     unread: list[StreamEntry] = []
     timers: list[str] = []
     wakeups: list[str] = []
+    members: list[str] = []
+
+
+_answer_decoder = msgspec.msgpack.Decoder(Answer)
 
 
 class Scripts:
-    """The scripts of this release on one connection."""
+    """The scripts of this release on one connection; `on_time` hears the time of each answer."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, on_time: Callable[[int], None] | None) -> None:
         self._connection = connection
+        self._on_time = on_time
         folder = files("orchestrator.adapters.redis") / "lua"
         steps = (folder / "steps.inc").read_text(encoding="utf-8")
-        self._sources = {
-            name: "#!lua\n" + steps + (folder / f"{name}.lua").read_text("utf-8").partition("\n")[2]
+        sources = {
+            name: f"#!lua{flags}\n" + steps + rest
             for name in _NAMES
+            for flags, rest in [_opened((folder / f"{name}.lua").read_text("utf-8"))]
         }
+        sources["join_members"] = (folder / "join_members.lua").read_text("utf-8")
+        self._sources = {name: source.encode() for name, source in sources.items()}
         self._hashes = {
-            name: sha1(source.encode(), usedforsecurity=False).hexdigest()
+            name: sha1(source, usedforsecurity=False).hexdigest()
             for name, source in self._sources.items()
         }
+        connection.scripts = [(self._hashes[name], self._sources[name]) for name in self._sources]
 
     async def _call(self, name: str, keys: Sequence[str], fields: Fields) -> Answer:
-        client, packed = self._connection.client, msgspec.msgpack.encode(fields)
+        arguments: tuple[Part, ...] = (len(keys), *keys, msgspec.msgpack.encode(fields))
         try:
-            reply: bytes = await self._connection.call(
-                client.evalsha(self._hashes[name], len(keys), *keys, packed)
-            )
+            reply = await self._connection.script("EVALSHA", self._hashes[name], *arguments)
         except NoScriptError:
-            reply = await self._connection.call(
-                client.eval(self._sources[name], len(keys), *keys, packed)
-            )
-        return msgspec.msgpack.decode(reply, type=Answer)
+            reply = await self._connection.script("EVAL", self._sources[name], *arguments)
+        answer = _answer_decoder.decode(reply)
+        if self._on_time is not None:
+            self._on_time(answer.now_ms)
+        return answer
 
     async def after_close_done(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Drop rows of a closed run, move it in the index, arm its retention."""
@@ -107,6 +116,10 @@ class Scripts:
     async def heartbeat_attempt(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Keep a running attempt alive."""
         return await self._call("heartbeat_attempt", keys, fields)
+
+    async def join_members(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Renew a membership, drop those that ran out, tell who is left."""
+        return await self._call("join_members", keys, fields)
 
     async def move_row(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Extend the row of a task, or hand the run back."""
@@ -156,3 +169,9 @@ _NAMES = (
     "sync_run",
     "wake_now",
 )
+
+
+def _opened(script: str) -> tuple[str, str]:
+    """The flags of a script's first line, and what follows that line."""
+    first, _, rest = script.partition("\n")
+    return first.removeprefix("#!lua"), rest

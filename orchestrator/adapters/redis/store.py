@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from random import SystemRandom
-from typing import Any
 
 from orchestrator.adapters.redis.activities import RedisActivities
 from orchestrator.adapters.redis.connection import Connection
@@ -13,6 +14,7 @@ from orchestrator.adapters.redis.presence import RedisPresence, RedisVisibility
 from orchestrator.exceptions import MisconfiguredError
 from orchestrator.ids import Namespace
 from orchestrator.limits import SHARDS
+from orchestrator.telemetry.metrics import Counters
 
 
 class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
@@ -25,9 +27,22 @@ class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
         namespace: Namespace = Namespace("default"),
         shards: int = SHARDS,
         queue_type: str = "classic",
+        counters: Counters | None = None,
+        on_time: Callable[[int], None] | None = None,
+        on_failover: Callable[[], None] | None = None,
     ) -> None:
-        """Name the server and the settings of the namespace, which `open` compares."""
-        super().__init__(Connection(url), Keys(namespace, shards), SystemRandom())
+        """Name the server and the settings of the namespace, which `open` compares.
+
+        `on_time` hears the store's time with every script's answer. `on_failover` is called when a
+        connection finds another server than before (a restart counts): acknowledged writes of the
+        last moments may be gone. `counters` gets `redis_scripts`, `redis_reads`, `redis_commands`
+        (neither of both) and `redis_writes` (what goes to the socket at once).
+
+        Raises:
+            MisconfiguredError: the URL cannot be read.
+        """
+        connection = Connection(url, counters=counters, on_failover=on_failover)
+        super().__init__(connection, Keys(namespace, shards), SystemRandom(), on_time)
         self._queue_type = queue_type
 
     @property
@@ -37,19 +52,28 @@ class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
 
     async def open(self) -> None:
         """See `Store.open`."""
-        await self._connection.open()
-        client, key = self._connection.client, self._keys.config()
-        wanted = {"shards": str(self.shards), "queue_type": self._queue_type}
-        for name, value in wanted.items():
-            await self._connection.call(client.hsetnx(key, name, value))
-            found: Any = await self._connection.call(client.hget(key, name))  # Any: redis-py's
-            if found.decode() != value:
-                raise MisconfiguredError(
-                    f"namespace {self._keys.namespace!r} was made with {name} {found.decode()}, "
-                    f"this process is set to {value}; use the namespace's own setting"
-                )
+        try:
+            await self._connection.open()
+            await self._compare_settings()
+        except BaseException:  # whatever it was, a store that is not open holds no connection
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """See `Store.close`."""
-        await self.stop_listening()
+        await self._listener.close()
         await self._connection.close()
+
+    async def _compare_settings(self) -> None:
+        key = self._keys.config()
+        wanted = {"shards": str(self.shards), "queue_type": self._queue_type}
+        await asyncio.gather(
+            *(self._connection.command("HSETNX", key, *pair) for pair in wanted.items())
+        )
+        found = await self._connection.command("HMGET", key, *wanted)
+        for (name, value), stored in zip(wanted.items(), found, strict=True):
+            if stored.decode() != value:
+                raise MisconfiguredError(
+                    f"namespace {self._keys.namespace!r} was made with {name} {stored.decode()}, "
+                    f"this process is set to {value}; use the namespace's own setting"
+                )
