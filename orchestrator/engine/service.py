@@ -1,15 +1,16 @@
 """The loop that does the duties of one process: joins the others, looks at its shards, acts,
 sleeps.
 
-It sleeps until the next row of its shards is due, at most a second. Who arms something that is due
-soon calls `expect`, so that nobody waits for a poll. An error of one row is logged and the row
-stays: it is taken up again.
+Once a second it looks at all of its shards, in one write; in between it sleeps, and looks only at a
+shard of which it knows that a row is due. Who arms something that is due soon calls `expect`, so
+that nobody waits for a poll. An error of one row is logged and the row stays: it is taken up again
+in the next full round.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Set
 
 from orchestrator.core.shard import owners
 from orchestrator.engine.redrive import Redrive
@@ -44,7 +45,10 @@ class Duties:
         self._on_error = on_error
         self._wake = asyncio.Event()
         self._stopped = False
-        self._expected: dict[ShardId, int] = {}
+        self._due_at_ms: dict[ShardId, int] = {}
+        """By this process's clock: when a shard is known to have something due."""
+        self._share: frozenset[ShardId] = frozenset()
+        self._full_round_at_ms = 0
 
     async def run(self) -> None:
         """Do the duties until `stop`. An unreachable store is asked again each second."""
@@ -64,44 +68,64 @@ class Duties:
 
     def expect(self, shard: ShardId, due_at_ms: int) -> None:
         """Something was armed for `due_at_ms`: look at its shard then, whoever owns it."""
-        known_ms = self._expected.get(shard)
+        known_ms = self._due_at_ms.get(shard)
         if known_ms is None or due_at_ms < known_ms:
-            self._expected[shard] = due_at_ms
+            self._due_at_ms[shard] = due_at_ms
             self._wake.set()
 
     async def once(self) -> int:
-        """One round over this process's shards; milliseconds until the next row is due."""
+        """One round over all shards of this process; milliseconds until the next look."""
+        self._full_round_at_ms = self._clock.now_ms() + IDLE_POLL_MS
         members = tuple(await self._store.join(self._process))
-        share = {*owners(self._store.shards, members, self._process), *self._expected}
-        dues = await self._store.due(sorted(share), limit=DUE_ROWS_MAX)
-        return await self._act(dues)
+        self._share = frozenset(owners(self._store.shards, members, self._process))
+        await self._look({*self._share, *self._due()})
+        return self._wait_ms()
 
     async def _round(self) -> int:
         try:
-            return await self.once()
+            if self._clock.now_ms() >= self._full_round_at_ms:
+                return await self.once()
+            await self._look(self._due())
+            return self._wait_ms()
         except Exception as error:  # the boundary of the loop: a server may be away for a while
             self._on_error("looking at the shards", error)
+            self._full_round_at_ms = 0
             return IDLE_POLL_MS
 
-    async def _act(self, dues: Sequence[Due]) -> int:
-        wait_ms = IDLE_POLL_MS
-        for due in dues:
-            for row in due.timers:
-                await self._take(row, now_ms=due.now_ms)
-            if due.wakeups:
-                await self._redrive.take(due.wakeups)
-            if len(due.timers) == DUE_ROWS_MAX or len(due.wakeups) == DUE_ROWS_MAX:
-                wait_ms = 0
-            if due.next_due_ms is not None:
-                wait_ms = min(wait_ms, max(0, due.next_due_ms - due.now_ms))
-        return min(wait_ms, self._until_expected(dues[0].now_ms if dues else 0))
+    def _due(self) -> set[ShardId]:
+        now_ms = self._clock.now_ms()
+        return {shard for shard, due_ms in self._due_at_ms.items() if due_ms <= now_ms}
 
-    def _until_expected(self, now_ms: int) -> int:
-        """Milliseconds until the next expected row; what was due in this round is forgotten."""
-        for shard, due_at_ms in list(self._expected.items()):
-            if due_at_ms <= now_ms:
-                del self._expected[shard]
-        return min((due_ms - now_ms for due_ms in self._expected.values()), default=IDLE_POLL_MS)
+    def _wait_ms(self) -> int:
+        """Until the next look: at least a millisecond, because the store's clock decides what is
+        due and ours may be ahead of it."""
+        next_ms = min((self._full_round_at_ms, *self._due_at_ms.values()))
+        return max(1, next_ms - self._clock.now_ms())
+
+    async def _look(self, shards: Set[ShardId]) -> None:
+        """Act on what is due in `shards`."""
+        if not shards:
+            return
+        for shard in shards:
+            self._due_at_ms.pop(shard, None)
+        in_order = sorted(shards)
+        for shard, due in zip(
+            in_order, await self._store.due(in_order, limit=DUE_ROWS_MAX), strict=True
+        ):
+            await self._act(shard, due)
+
+    async def _act(self, shard: ShardId, due: Due) -> None:
+        for row in due.timers:
+            await self._take(row, now_ms=due.now_ms)
+        if due.wakeups:
+            await self._redrive.take(due.wakeups)
+        if len(due.timers) == DUE_ROWS_MAX or len(due.wakeups) == DUE_ROWS_MAX:
+            self.expect(shard, self._clock.now_ms())
+        elif due.next_due_ms is not None and shard in self._share:
+            # Beyond the next full round nobody needs to remember it.
+            left_ms = due.next_due_ms - due.now_ms
+            if left_ms <= IDLE_POLL_MS:
+                self.expect(shard, self._clock.now_ms() + left_ms)
 
     async def _take(self, row: DueRow, *, now_ms: int) -> None:
         try:
