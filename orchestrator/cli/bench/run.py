@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -173,7 +173,7 @@ def _percentiles(latencies: Latencies) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def _workers(client: Client, processes: int) -> AsyncIterator[Sequence[int]]:
+async def _workers(client: Client, processes: int) -> AsyncGenerator[Sequence[int], None]:
     """Workers of the bench's workflows, and their process ids."""
     async with AsyncExitStack() as stack:
         if processes == 0:
@@ -194,7 +194,7 @@ async def _workers(client: Client, processes: int) -> AsyncIterator[Sequence[int
 
 
 @asynccontextmanager
-async def _worker_process(client: Client) -> AsyncIterator[int]:
+async def _worker_process(client: Client) -> AsyncGenerator[int, None]:
     connection = client.services.settings.connection
     environment = {
         **os.environ,
