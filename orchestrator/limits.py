@@ -105,6 +105,9 @@ RETENTION_MS = 7 * 24 * 3600 * 1000
 ACTIVATION_BUDGET_MS = 2_000
 """Workflow code that neither awaits nor returns for so long fails its task."""
 QUERY_TIMEOUT_MS = 10_000
+GRACEFUL_SHUTDOWN_MS = 10_000
+"""How long the command line lets running activities finish; the library's default is no time, as
+Temporal's."""
 DRAIN_MS = 10_000
 """How long a worker that ends waits for its workflow tasks; they are short, unless a server is
 away."""

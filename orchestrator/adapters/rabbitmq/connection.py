@@ -8,6 +8,7 @@ never appears in an error.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import cast
 
@@ -20,6 +21,9 @@ from orchestrator.limits import CONNECT_TIMEOUT_MS
 
 LOST = (aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError)
 """What the client raises when a channel or connection is not there (any more)."""
+# What its own logger has to say is in our errors. Where nobody has set up logging, it would be
+# printed beside them.
+logging.getLogger("aiormq").addHandler(logging.NullHandler())
 
 
 def when_closed(channel: aiormq.Channel, callback: Callable[[], None]) -> None:
