@@ -67,6 +67,10 @@ TASK_BACKOFF_MAX_MS = 600_000
 """Back-off of failing workflow tasks: doubles between these two."""
 HAND_BACK_MS = 5_000
 """A run whose type this worker lacks is offered again after this time."""
+WARN_AGAIN_MS = 60_000
+"""A warning about the same thing is written at most this often."""
+REPLAY_TURN_MS = 20
+"""A long replay lets other work of its process have a turn after so long."""
 STICKY_TTL_MS = 500
 """A wake-up waits this long in a worker's own queue before any worker may have it."""
 STICKY_EXPIRES_MS = 60_000
@@ -124,6 +128,8 @@ ACTIVITIES_MAX = 100
 CACHED_WORKFLOWS_MAX = 1_000
 CRASHES_BEFORE_ISOLATION = 3
 """A run that took its worker down so often is executed alone in a child process."""
+CRASHES_BEFORE_PARKING = 6
+"""A run that went on doing so although it survived alone is parked."""
 PENDING_ACTIVITIES_MAX = 2_000
 PENDING_TIMERS_MAX = 10_000
 INBOX_ENTRIES_MAX = 10_000

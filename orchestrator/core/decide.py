@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from orchestrator.core.close import started_of
 from orchestrator.core.command_handlers import Wishes, handle
 from orchestrator.core.fold import apply
+from orchestrator.core.history_size import suggests_continue_as_new
 from orchestrator.core.intake import Intake
 from orchestrator.core.state import ExecutionState
 from orchestrator.core.transition import TaskFailure, Transition
@@ -19,8 +22,7 @@ from orchestrator.ids import CommitToken, EventId, Mark
 from orchestrator.limits import (
     COMMIT_BYTES_MAX,
     COMMIT_COMMANDS_MAX,
-    HISTORY_BYTES_SUGGEST,
-    HISTORY_EVENTS_SUGGEST,
+    CRASHES_BEFORE_PARKING,
     TASK_BACKOFF_INITIAL_MS,
     TASK_BACKOFF_MAX_MS,
 )
@@ -28,7 +30,11 @@ from orchestrator.wire import codec
 from orchestrator.wire import events as e
 from orchestrator.wire.commands import Command
 from orchestrator.wire.events import EventAttributes, HistoryEvent
-from orchestrator.wire.failure import Failure
+from orchestrator.wire.failure import Failure, ServerFailure
+
+LOOP_VERSION = 1
+"""The rules of the durable loop of this release. Written into each task; one who meets a higher
+version leaves the run to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +47,15 @@ class Task:
     consumed_to: int
     consumed_mark: Mark | None
     attempt: int = 1
+    """1 and the failures recorded since the last commit."""
     history_bytes: int = 0
+    """Of everything before this task's own events."""
     sticky: str | None = None
     unseen_messages: int = 0
     """More than 0 forces a close that would leave so many messages unread."""
     python: str = ""
     sdk_version: str = ""
-    loop_version: int = 1
-
-    @property
-    def continue_as_new_suggested(self) -> bool:
-        """Whether the history has grown to where a fresh one is better."""
-        return self.history_bytes >= HISTORY_BYTES_SUGGEST
+    loop_version: int = LOOP_VERSION
 
 
 def activation_time_ms(state: ExecutionState, news: Intake, *, estimate_ms: int) -> int:
@@ -152,6 +155,24 @@ def fail_task(
     )
 
 
+def park(
+    state: ExecutionState, task: Task, *, reason: str, crashes: int, mint: Callable[[], str]
+) -> TaskFailure:
+    """The record of a task that takes its worker down: the run rests as long as a run ever does.
+
+    Most of its `crashes` stay counted: the next attempt is again made alone first, and one more
+    crash parks it again.
+    """
+    cause = e.WorkflowTaskFailureCause.CRASHED
+    failure = Failure(message=reason, detail=ServerFailure())
+    return replace(
+        fail_task(state, task, cause=cause, failure=failure, mint=mint),
+        backoff_ms=TASK_BACKOFF_MAX_MS,
+        problem=f"STALLED: {reason}",
+        attempt=min(crashes, CRASHES_BEFORE_PARKING - 2),
+    )
+
+
 def task_backoff_ms(attempt: int) -> int:
     """How long a task rests after its failed attempt number `attempt`: 1 s doubling to 10 min."""
     doublings = min(max(attempt, 1) - 1, 20)
@@ -162,7 +183,9 @@ def _open_task(state: ExecutionState, task: Task) -> list[HistoryEvent]:
     scheduled = e.WorkflowTaskScheduled(
         task_queue=started_of(state).task_queue, attempt=max(task.attempt, 1)
     )
-    suggested = task.continue_as_new_suggested or state.last_event_id >= HISTORY_EVENTS_SUGGEST
+    suggested = suggests_continue_as_new(
+        history_events=state.last_event_id, history_bytes=task.history_bytes
+    )
     begun = e.WorkflowTaskStarted(
         scheduled_event_id=state.last_event_id + 1,
         identity=task.identity,

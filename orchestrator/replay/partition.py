@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 from orchestrator.replay.facts import Activation
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
+
+_TRACES_OF_A_FAILED_TASK = (
+    e.WorkflowTaskScheduled,
+    e.WorkflowTaskStarted,
+    e.WorkflowTaskFailed,
+)
+"""May stand between two parts of a large task: an attempt to write the missing one failed."""
 
 
 @dataclass(slots=True)
@@ -36,8 +42,7 @@ def partition(history: Iterable[HistoryEvent]) -> Partition:
             case e.WorkflowTaskStarted():
                 started = event
             case e.WorkflowTaskCompleted(command_count=count) if started is not None:
-                found.activations.append(_activation(found.pending, started, events, count))
-                found.pending = []
+                _activation(found, started, events, count)
             case e.WorkflowTaskScheduled() | e.WorkflowTaskFailed() | e.WorkflowTaskCompleted():
                 pass
             case _:
@@ -46,18 +51,30 @@ def partition(history: Iterable[HistoryEvent]) -> Partition:
 
 
 def _activation(
-    news: list[HistoryEvent], started: HistoryEvent, events: Iterator[HistoryEvent], count: int
-) -> Activation:
-    recorded = tuple(islice(events, count))
+    found: Partition, started: HistoryEvent, events: Iterator[HistoryEvent], count: int
+) -> None:
+    """Take the command events of a task from `events`, and what ends them too early."""
+    recorded: list[HistoryEvent] = []
+    left_over: list[HistoryEvent] = []
+    for event in events if count else ():
+        if isinstance(event.attributes, e.CommandEvent):
+            recorded.append(event)
+            if len(recorded) == count:
+                break
+        elif not isinstance(event.attributes, _TRACES_OF_A_FAILED_TASK):
+            left_over.append(event)  # The run was ended from outside between two parts.
+            break
     task = started.attributes
     assert isinstance(task, e.WorkflowTaskStarted)
-    return Activation(
+    activation = Activation(
         time_ms=started.time_ms,
-        events=tuple(news),
+        events=tuple(found.pending),
         replaying=True,
-        recorded=recorded,
+        recorded=tuple(recorded),
         recorded_complete=len(recorded) == count,
         history_length=started.event_id,
         history_bytes=task.history_bytes,
         continue_as_new_suggested=task.continue_as_new_suggested,
     )
+    found.activations.append(activation)
+    found.pending = left_over

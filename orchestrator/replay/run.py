@@ -118,6 +118,16 @@ class WorkflowRun:
                     return True
         return False
 
+    def abandon(self) -> None:
+        """Close the coroutines that an eviction has left. The garbage collector would do it too,
+        but anywhere: in the middle of another run, whose commands theirs would become."""
+        with self.loop.running():
+            for task in list(self.loop.tasks):
+                try:
+                    task.get_coro().close()
+                except RuntimeError:
+                    pass  # It ignores even this; there is nothing left to be done about it.
+
     def stack(self) -> str:
         """Where each task waits, outermost line first."""
         texts: list[str] = []

@@ -13,12 +13,14 @@ import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TextIO, cast
+from typing import Any, TextIO, TypeAlias, cast
 
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+Logger: TypeAlias = BoundLogger
+"""What `get_logger` gives, for annotations elsewhere."""
 _ROOT = "orchestrator"
 _FIELDS = "fields"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

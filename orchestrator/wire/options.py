@@ -32,6 +32,15 @@ class RunStatus(Enum):
     CONTINUED_AS_NEW = "continued_as_new"
 
 
+class QueryReject(Enum):
+    """Which runs do not answer a query but say how they stand."""
+
+    NONE = "none"
+    NOT_OPEN = "not_open"
+    NOT_COMPLETED_CLEANLY = "not_completed_cleanly"
+    """Neither open nor completed."""
+
+
 class TimeoutKind(Enum):
     """Which clock of an activity or run ran out."""
 

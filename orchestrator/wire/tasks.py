@@ -11,7 +11,7 @@ import msgspec
 
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import RetryOptions
+from orchestrator.wire.options import QueryReject, RetryOptions
 from orchestrator.wire.payload import Header, Payload
 
 
@@ -38,7 +38,8 @@ class WorkflowTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag=
 class QueryTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="query_task"):
     """Answer a query from a run's state. Transient: the asker repeats it.
 
-    `run_id` None means the newest run. The answer goes to the delivery's `reply_to`.
+    `run_id` None means the newest run. The answer, a `QueryResponse`, goes to the delivery's
+    `reply_to`; where there is no such run it is an `ErrorResponse` of code `not_found`.
     """
 
     namespace: str
@@ -49,6 +50,8 @@ class QueryTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="qu
     header: Header = {}
     request_id: str = ""
     expires_at_ms: int | None = None
+    """Nobody waits for the answer after this time."""
+    reject_condition: QueryReject = QueryReject.NONE
 
 
 class ActivityTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="activity_task"):

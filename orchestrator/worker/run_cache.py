@@ -6,6 +6,7 @@ A cached run is used only while its token is the head's. The least recently used
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.core.state import ExecutionState
@@ -19,14 +20,21 @@ from orchestrator.wire.events import HistoryEvent
 class CachedRun:
     """A run in memory: its state, its coroutines, and the commit they stand on.
 
-    `pending` are events that no activation has seen: event 1 of a fresh run.
+    `pending` are events that no activation has seen: event 1 of a fresh run. `history_bytes` is the
+    size of what is committed. Whoever holds the run ends by keeping it or by calling `evict`.
     """
 
     state: ExecutionState
     run: WorkflowRun
     token: CommitToken
     consumed: int
+    evict: Callable[[], None]
     pending: tuple[HistoryEvent, ...] = ()
+    history_bytes: int = 0
+    is_fresh: bool = True
+    """Replayed for the task at hand; false once it has been kept."""
+    is_broken: bool = False
+    """Its code was cut off or failed: it may be evicted and nothing else."""
 
     @property
     def run_id(self) -> RunId:
@@ -45,22 +53,40 @@ class RunCache:
         self.limit = limit
         self._runs: OrderedDict[WorkflowId, CachedRun] = OrderedDict()
 
+    @property
+    def keeps_runs(self) -> bool:
+        """Whether anything is kept from one task to the next."""
+        return self._limit > 0
+
     def take(self, workflow_id: WorkflowId) -> CachedRun | None:
         """Remove and return the run: whoever takes it owns it."""
         return self._runs.pop(workflow_id, None)
 
+    def holds(self, workflow_id: WorkflowId, run_id: RunId) -> bool:
+        """Whether this very run is kept."""
+        kept = self._runs.get(workflow_id)
+        return kept is not None and kept.run_id == run_id
+
     def put(self, workflow_id: WorkflowId, cached: CachedRun) -> None:
-        """Keep the run, as the most recently used one; what no longer fits is evicted."""
+        """Keep the run, as the most recently used one; what is broken or no longer fits is
+        evicted."""
+        replaced = self._runs.pop(workflow_id, None)
+        if replaced is not None:
+            replaced.evict()
+        if cached.is_broken:
+            cached.evict()
+            return
+        cached.is_fresh = False
         self._runs[workflow_id] = cached
         while len(self._runs) > self.limit:
             _, oldest = self._runs.popitem(last=False)
-            oldest.run.evict()
+            oldest.evict()
 
     def clear(self) -> None:
         """Evict every run."""
         while self._runs:
             _, cached = self._runs.popitem()
-            cached.run.evict()
+            cached.evict()
 
     def __len__(self) -> int:
         return len(self._runs)

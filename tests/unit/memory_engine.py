@@ -35,13 +35,32 @@ class TurnedClock:
     """Time that passes when told to."""
 
     def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
+        self._ms = 1_700_000_000_000
+        self._sleepers: dict[asyncio.Future[None], int] = {}
+
+    @property
+    def ms(self) -> int:
+        return self._ms
+
+    @ms.setter
+    def ms(self, ms: int) -> None:
+        self._ms = ms
+        for sleeper, due_ms in self._sleepers.items():
+            if due_ms <= ms and not sleeper.done():
+                sleeper.set_result(None)
 
     def now_ms(self) -> int:
-        return self.ms
+        return self._ms
 
     async def wait(self, event: asyncio.Event, *, timeout_ms: int) -> None:
-        await event.wait()
+        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers[sleeper] = self._ms + timeout_ms
+        waiting = asyncio.create_task(event.wait())
+        try:
+            await asyncio.wait((sleeper, waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._sleepers[sleeper]
+            waiting.cancel()
 
 
 class Engine:

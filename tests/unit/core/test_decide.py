@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from orchestrator.core.decide import decide_rest, fail_task, task_backoff_ms
+from orchestrator.core.decide import decide_rest, fail_task, park, task_backoff_ms
 from orchestrator.core.fold import fold
-from orchestrator.limits import COMMIT_COMMANDS_MAX
+from orchestrator.limits import (
+    COMMIT_COMMANDS_MAX,
+    CRASHES_BEFORE_ISOLATION,
+    CRASHES_BEFORE_PARKING,
+    TASK_BACKOFF_MAX_MS,
+)
 from orchestrator.wire import inbox
 from orchestrator.wire.commands import (
     CancelTimer,
@@ -13,7 +18,7 @@ from orchestrator.wire.commands import (
     RequestCancelActivityTask,
     StartTimer,
 )
-from orchestrator.wire.events import WorkflowTaskFailureCause
+from orchestrator.wire.events import WorkflowTaskFailed, WorkflowTaskFailureCause
 from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
@@ -172,6 +177,17 @@ def test_only_the_first_of_like_task_failures_leaves_events() -> None:
     ]
     assert again.events == ()
     assert again.problem == "workflow_code: boom"
+
+
+def test_a_run_that_takes_workers_down_is_parked_and_one_more_crash_parks_it_again() -> None:
+    parked = park(fresh_state(), task(), reason="killed by signal 9", crashes=6, mint=minted())
+    assert parked.problem == "STALLED: killed by signal 9"
+    assert parked.backoff_ms == TASK_BACKOFF_MAX_MS
+    assert parked.attempt == CRASHES_BEFORE_PARKING - 2
+    assert parked.attempt + 1 >= CRASHES_BEFORE_ISOLATION
+    failed = parked.events[-1].attributes
+    assert isinstance(failed, WorkflowTaskFailed)
+    assert failed.cause is WorkflowTaskFailureCause.CRASHED
 
 
 def test_failing_tasks_rest_from_one_second_to_ten_minutes() -> None:

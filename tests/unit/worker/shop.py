@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from orchestrator import workflow
@@ -29,6 +30,26 @@ class Order:
     def add(self, item: str) -> None:
         self.items.append(item)
 
+    @workflow.query
+    def added(self) -> list[str]:
+        return self.items
+
+    @workflow.query
+    def has(self, item: str) -> bool:
+        return item in self.items
+
+    @workflow.query
+    def pay_again(self) -> None:
+        workflow.start_activity("pay", start_to_close_timeout=timedelta(seconds=10))
+
+    @workflow.query
+    def add_by_query(self) -> None:
+        self.items.append("by query")
+
+    @workflow.query
+    def fails(self) -> None:
+        raise ValueError("no such thing")
+
 
 @workflow.defn
 class Broken:
@@ -37,3 +58,102 @@ class Broken:
     @workflow.run
     async def run(self) -> None:
         raise KeyError("a bug")
+
+    @workflow.query
+    def state(self) -> str:
+        return "never"
+
+
+@workflow.defn
+class Many:
+    """Asks for 450 activities at once."""
+
+    @workflow.run
+    async def run(self) -> int:
+        paid = await asyncio.gather(
+            *(
+                workflow.execute_activity("pay", n, start_to_close_timeout=timedelta(seconds=10))
+                for n in range(450)
+            )
+        )
+        return len(paid)
+
+
+@workflow.defn
+class Hasty:
+    """Ends as soon as it has begun, with what it has seen."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    @workflow.run
+    async def run(self) -> list[str]:
+        return self.items
+
+    @workflow.signal
+    def add(self, item: str) -> None:
+        self.items.append(item)
+
+
+@workflow.defn
+class Stubborn:
+    """Swallows its cancellation for ever."""
+
+    @workflow.run
+    async def run(self) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    @workflow.signal
+    def add(self, item: str) -> None:
+        pass
+
+
+@workflow.defn
+class Chain:
+    """Continues as new at each signal `next`, with what it has counted."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.count = 0
+
+    @workflow.run
+    async def run(self, count: str) -> None:
+        self.count = int(count)
+        await workflow.wait_condition(lambda: self.steps > 0)
+        workflow.continue_as_new(str(self.count + 1))
+
+    @workflow.signal(name="next")
+    def go_on(self, item: str) -> None:
+        self.steps += 1
+
+    @workflow.query
+    def counted(self) -> int:
+        return self.count
+
+
+@workflow.defn
+class Diary:
+    """Notes the size of its history at each signal."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, bool]] = []
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.signal
+    def add(self, item: str) -> None:
+        info = workflow.info()
+        self.sizes.append((info.get_current_history_size(), info.is_continue_as_new_suggested()))
+
+    @workflow.query
+    def noted(self) -> list[tuple[int, bool]]:
+        return self.sizes
+
+
+ALL = (Order, Broken, Many, Hasty, Stubborn, Chain, Diary)

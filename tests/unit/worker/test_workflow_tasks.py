@@ -3,105 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
 
-import pytest
-
-from orchestrator.adapters.memory.broker import MemoryBroker
-from orchestrator.converter import DataConverter
-from orchestrator.core.transition import Append
-from orchestrator.definition.registry import Registry
-from orchestrator.ids import OperationId
-from orchestrator.ports.broker import ActivityQueue, WorkflowQueue
-from orchestrator.ports.store import Appended
-from orchestrator.wire.failure import Failure
-from orchestrator.wire.inbox import SignalReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
-from orchestrator.worker.activity_tasks import ActivityTasks, Attempt
-from orchestrator.worker.run_cache import RunCache
-from orchestrator.worker.workflow_tasks import WorkflowTasks
-from tests.unit.memory_engine import NAMESPACE, QUEUE, WORKFLOW, Engine
-from tests.unit.worker.shop import Broken, Order
-
-
-class Worker:
-    """A worker of one process on the memory adapters."""
-
-    def __init__(self, engine: Engine, name: str, *, cached: int = 100, knows: bool = True) -> None:
-        self.engine = engine
-        self.broker = MemoryBroker(engine.broker._exchange)
-        numbers = count(1)
-        self.cache = RunCache(cached)
-        self.workflows = WorkflowTasks(
-            engine.store,
-            self.broker,
-            engine.dispatcher,
-            engine.clock,
-            namespace=NAMESPACE,
-            identity=name,
-            registry=Registry(workflows=[Order, Broken] if knows else []),
-            values=DataConverter(),
-            cache=self.cache,
-            sticky=None,
-            expect=engine.duties.expect,
-            mint=lambda: f"{name}-w{next(numbers)}",
-        )
-        self.paid: list[Attempt] = []
-        self.activities = ActivityTasks(
-            engine.store,
-            self.broker,
-            engine.dispatcher,
-            engine.clock,
-            namespace=NAMESPACE,
-            process=name,  # type: ignore[arg-type]  # a plain text is a name
-            execute=self._pay,
-            expect=engine.duties.expect,
-            mint=lambda: f"{name}-a{next(numbers)}",
-        )
-
-    async def open(self) -> None:
-        await self.broker.open()
-        await self.broker.consume(WorkflowQueue(QUEUE), self.workflows.take, prefetch=10)
-        await self.broker.consume(ActivityQueue(QUEUE), self.activities.take, prefetch=10)
-
-    async def _pay(self, attempt: Attempt) -> Payload | Failure | None:
-        self.paid.append(attempt)
-        return Payload.of_json(b'"paid"')
-
-
-@pytest.fixture
-async def bare(engine: Engine) -> Engine:
-    """An engine whose queues nobody reads yet."""
-    for consumer in list(engine.broker._consumers):
-        await consumer.stop()
-    return engine
-
-
-async def order(engine: Engine) -> None:
-    await engine.start(input=(Payload.of_json(b'"pizza"'),))
-    await engine.pass_time(2_000)
-
-
-async def signal(engine: Engine, item: str, *, operation: str | None = None) -> None:
-    append = Append(
-        workflow_id=WORKFLOW,
-        body=SignalReceived(signal_name="add", input=(Payload.of_json(f'"{item}"'.encode()),)),
-        message=True,
-        operation_id=OperationId(operation) if operation else None,
-    )
-    answer = await engine.store.append(append)
-    if isinstance(answer, Appended) and answer.wake is not None:
-        engine.dispatcher.wake(WORKFLOW, answer.wake)
-    await engine.settle()
-
-
-async def result(engine: Engine) -> str:
-    run = await engine.store.run(WORKFLOW)
-    assert run is not None
-    assert run.status is RunStatus.COMPLETED
-    assert run.closing is not None
-    return run.closing.attributes.result.content().decode()  # type: ignore[union-attr]  # completed
+from tests.unit.memory_engine import WORKFLOW, Engine
+from tests.unit.worker.workers import Worker, order, result, signal
 
 
 async def test_an_order_runs_from_start_to_end(bare: Engine) -> None:
@@ -184,7 +90,7 @@ async def test_a_bug_fails_the_task_and_not_the_run(bare: Engine) -> None:
 
 
 async def test_a_worker_that_lacks_the_type_hands_the_run_back_uncounted(bare: Engine) -> None:
-    stranger = Worker(bare, "w1", knows=False)
+    stranger = Worker(bare, "w1", workflows=[])
     await stranger.open()
     await order(bare)
     assert await bare.types() == ["WorkflowExecutionStarted"]
