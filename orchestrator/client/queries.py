@@ -10,7 +10,7 @@ from orchestrator.ids import check_name
 from orchestrator.ports.broker import WorkflowQueue
 from orchestrator.ports.store import RunView
 from orchestrator.wire import codec
-from orchestrator.wire.messages import QueryResponse
+from orchestrator.wire.messages import ErrorResponse, QueryResponse
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import QueryTask
@@ -29,7 +29,7 @@ async def ask(
     """The answer of the run's code.
 
     Raises:
-        RPCError: DEADLINE_EXCEEDED, nobody answered in time.
+        RPCError: NOT_FOUND, the run is gone; DEADLINE_EXCEEDED, nobody answered in time.
     """
     if _rejects(reject_condition, view.status):
         return QueryResponse(rejected=view.status)
@@ -52,6 +52,8 @@ async def ask(
             f"{view.workflow_id!r} within {timeout_ms} ms; is one running? ({error})",
             RPCStatusCode.DEADLINE_EXCEEDED,
         ) from error
+    if isinstance(answer, ErrorResponse) and answer.code == "not_found":
+        raise RPCError(answer.message, RPCStatusCode.NOT_FOUND)
     if not isinstance(answer, QueryResponse):
         raise RPCError(f"query {name!r}: found {answer!r}", RPCStatusCode.INTERNAL)
     return answer

@@ -282,7 +282,7 @@ class Advancer:
             errand.drop_run()
             return True
         errand.entries = unread
-        if unread and not self._cache.keeps_runs:
+        if unread and self._cache.limit == 0:
             errand.drop_run()
         return not unread
 

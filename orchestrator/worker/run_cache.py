@@ -53,11 +53,6 @@ class RunCache:
         self.limit = limit
         self._runs: OrderedDict[WorkflowId, CachedRun] = OrderedDict()
 
-    @property
-    def keeps_runs(self) -> bool:
-        """Whether anything is kept from one task to the next."""
-        return self._limit > 0
-
     def take(self, workflow_id: WorkflowId) -> CachedRun | None:
         """Remove and return the run: whoever takes it owns it."""
         return self._runs.pop(workflow_id, None)

@@ -51,6 +51,19 @@ class Order:
         raise ValueError("no such thing")
 
 
+@workflow.defn(name="Order")
+class ChangedOrder:
+    """What `Order` must not become while runs of it are open: it sleeps before it pays."""
+
+    @workflow.run
+    async def run(self, item: str) -> None:
+        await workflow.sleep(60)
+
+    @workflow.query
+    def added(self) -> list[str]:
+        return []
+
+
 @workflow.defn
 class Broken:
     """Has a bug."""
