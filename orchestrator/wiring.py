@@ -49,6 +49,9 @@ class Services:
     clock: Clock
     counters: Counters = field(default_factory=Counters)
     waiting: Callable[[], AbstractContextManager[None]] = _as_it_is
+    after_failover: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    """Called when the store is found to be another server than before: what it last acknowledged
+    may be gone."""
     mint: Callable[[], str] = lambda: secrets.token_hex(16)
     """Fresh random texts for tokens, keys and ids."""
 
@@ -89,6 +92,7 @@ def services_of(settings: Settings) -> Services:
     """
     connection, engine = settings.connection, settings.engine
     namespace, clock = Namespace(connection.namespace), SystemClock()
+    counters, after_failover = Counters(), list[Callable[[], None]]()
     if connection.embedded:
         return Services(
             settings=settings,
@@ -97,6 +101,7 @@ def services_of(settings: Settings) -> Services:
                 random=Random(secrets.randbits(64)),
                 namespace=namespace,
                 shards=engine.shards,
+                retention_ms=engine.retention_ms,
             ),
             broker=MemoryBroker(),
             clock=clock,
@@ -108,10 +113,21 @@ def services_of(settings: Settings) -> Services:
             namespace=namespace,
             shards=engine.shards,
             queue_type=engine.queue_type,
+            retention_ms=engine.retention_ms,
+            counters=counters,
+            on_time=clock.learn,
+            on_failover=lambda: _call_all(after_failover),
         ),
         broker=RabbitBroker(connection.broker, namespace, queue_type=QueueType(engine.queue_type)),
         clock=clock,
+        counters=counters,
+        after_failover=after_failover,
     )
+
+
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    for callback in tuple(callbacks):
+        callback()
 
 
 def new_process_name() -> ProcessName:

@@ -26,7 +26,7 @@ def close_of(
 ) -> tuple[CommandEvent, Close]:
     """The closing event of `command`, and the close. It is forced when messages stay unseen."""
     task = state.task_completed_event_id
-    forced = unseen_messages > 0
+    forced, nothing_left = unseen_messages > 0, _nothing_left(state)
     match command:
         case c.CompleteWorkflowExecution():
             completed = e.WorkflowExecutionCompleted(
@@ -34,21 +34,25 @@ def close_of(
                 task_completed_event_id=task,
                 unseen_messages=unseen_messages,
             )
-            return completed, Close(status=RunStatus.COMPLETED, forced=forced)
+            return completed, Close(
+                status=RunStatus.COMPLETED, forced=forced, nothing_left=nothing_left
+            )
         case c.FailWorkflowExecution():
             failed = e.WorkflowExecutionFailed(
                 failure=command.failure,
                 task_completed_event_id=task,
                 unseen_messages=unseen_messages,
             )
-            return failed, Close(status=RunStatus.FAILED, forced=forced)
+            return failed, Close(status=RunStatus.FAILED, forced=forced, nothing_left=nothing_left)
         case c.CancelWorkflowExecution():
             canceled = e.WorkflowExecutionCanceled(
                 details=command.details,
                 task_completed_event_id=task,
                 unseen_messages=unseen_messages,
             )
-            return canceled, Close(status=RunStatus.CANCELED, forced=forced)
+            return canceled, Close(
+                status=RunStatus.CANCELED, forced=forced, nothing_left=nothing_left
+            )
         case _ as unknown:
             assert_never(unknown)
 
@@ -92,7 +96,12 @@ def continue_as_new(
         input=command.input,
         task_completed_event_id=state.task_completed_event_id,
     )
-    return event, Close(status=RunStatus.CONTINUED_AS_NEW, successor=successor, keep_inbox=True)
+    return event, Close(
+        status=RunStatus.CONTINUED_AS_NEW,
+        successor=successor,
+        keep_inbox=True,
+        nothing_left=_nothing_left(state),
+    )
 
 
 def run_timeout_ms(started: WorkflowExecutionStarted, *, now_ms: int) -> int | None:
@@ -113,6 +122,10 @@ def started_of(state: ExecutionState) -> WorkflowExecutionStarted:
     if state.started is None:
         raise NotStartedError(f"run {state.run_id!r} has no first event; read its history again")
     return state.started
+
+
+def _nothing_left(state: ExecutionState) -> bool:
+    return not state.activities and not state.timers
 
 
 def _or_inherited(given: int | None, inherited: int | None) -> int | None:

@@ -119,6 +119,9 @@ class Close(_Record, frozen=True, kw_only=True):
     status: RunStatus
     forced: bool = False
     successor: NewRun | None = None
+    nothing_left: bool = False
+    """No timer or activity is pending: the store does at once what otherwise `after_close` would
+    do later, so that an ordinary end costs one write."""
     keep_inbox: bool = False
     """Continue-as-new: what is unread stays for the successor. Otherwise it goes with the run."""
 

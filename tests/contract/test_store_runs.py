@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.core.transition import Close, ForcedClose, TaskFailure, TimerToArm
 from orchestrator.ids import CommitToken, EventId, Mark, RunId, ShardId
+from orchestrator.limits import RETENTION_MS
 from orchestrator.ports.store import (
     Appended,
     Attached,
@@ -383,6 +384,23 @@ async def test_a_closed_run_is_kept_until_retention_takes_it(carrier: Carrier) -
     assert not await carrier.store.delete_run(due.timers[0])
     assert await carrier.store.run(W) is None
     assert [row async for page in carrier.store.list_runs() for row in page] == []
+
+
+async def test_a_close_that_leaves_nothing_is_filed_at_once(carrier: Carrier) -> None:
+    await carrier.store.start(start_of())
+    closing = HistoryEvent(event_id=2, time_ms=BEGIN_MS, attributes=WorkflowExecutionCompleted())
+    close = Close(status=RunStatus.COMPLETED, nothing_left=True)
+    transition = commit_of(await sync(carrier.store), "t1", events=(closing,), close=close)
+    for _ in range(2):
+        assert isinstance(await carrier.store.commit(transition), Committed)
+    due = (await carrier.store.due([SHARD], limit=10))[0]
+    assert (due.timers, due.next_due_ms) == ((), BEGIN_MS + RETENTION_MS)
+    open_runs = carrier.store.list_runs(status=RunStatus.RUNNING)
+    assert [row async for page in open_runs for row in page] == []
+    await carrier.advance(RETENTION_MS)
+    due = (await carrier.store.due([SHARD], limit=10))[0]
+    assert [row.kind for row in due.timers] == [DueKind.RETENTION]
+    assert await carrier.store.delete_run(due.timers[0])
 
 
 async def test_wake_ups_are_repeated_ever_more_slowly(carrier: Carrier) -> None:

@@ -17,7 +17,7 @@ from orchestrator.adapters.memory.store_presence import MemoryPresence, MemoryVi
 from orchestrator.adapters.memory.store_runs import MemoryRuns
 from orchestrator.adapters.memory.store_state import MemoryState
 from orchestrator.ids import Namespace
-from orchestrator.limits import SHARDS
+from orchestrator.limits import RETENTION_MS, SHARDS
 
 
 class MemoryStore(
@@ -32,10 +32,17 @@ class MemoryStore(
         random: Random,
         namespace: Namespace = Namespace("default"),
         shards: int = SHARDS,
+        retention_ms: int = RETENTION_MS,
     ) -> None:
         """Make an empty namespace; `now_ms` is the store's clock, `random` mints its tokens."""
         super().__init__(
-            MemoryState(namespace=namespace, shards=shards, now_ms=now_ms, random=random)
+            MemoryState(
+                namespace=namespace,
+                shards=shards,
+                now_ms=now_ms,
+                random=random,
+                retention_ms=retention_ms,
+            )
         )
 
     @property

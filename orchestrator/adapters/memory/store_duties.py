@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.adapters.memory.store_state import MemoryState, TimerKey, called_row
-from orchestrator.ids import EventId, ProcessName, ShardId, TaskQueue, WorkflowId
+from orchestrator.ids import ProcessName, ShardId, TaskQueue, WorkflowId
 from orchestrator.limits import MEMBERSHIP_TTL_MS, WAKEUP_REPEATS_MS
 from orchestrator.ports.store import (
     Appended,
@@ -94,9 +94,7 @@ class MemoryDuties:
             del state.timers[key]
         if record is None or record.status is RunStatus.RUNNING:
             return
-        record.indexed_closed = True
-        key = (DueKind.RETENTION, row.workflow_id, row.run_id, EventId(0))
-        state.timers[key] = now_ms + retention_ms
+        state.file_closed(record, now_ms=now_ms, retention_ms=retention_ms)
 
     async def delete_run(self, row: DueRow) -> bool:
         """See `DutyStore.delete_run`."""

@@ -174,6 +174,7 @@ class MemoryRuns(MemoryReads):
             status=close.status,
             now_ms=now_ms,
             keep_inbox=close.keep_inbox and close.successor is not None,
+            nothing_left=close.nothing_left,
         )
         woken = None
         if close.successor is not None:

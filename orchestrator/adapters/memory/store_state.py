@@ -110,8 +110,15 @@ class MemoryState:
     """The content of a namespace, and the steps that several acts share."""
 
     def __init__(
-        self, *, namespace: Namespace, shards: int, now_ms: Callable[[], int], random: Random
+        self,
+        *,
+        namespace: Namespace,
+        shards: int,
+        now_ms: Callable[[], int],
+        random: Random,
+        retention_ms: int,
     ) -> None:
+        self.retention_ms = retention_ms
         self.namespace = namespace
         self.shards = shards
         self.workflows: dict[WorkflowId, Workflow] = {}
@@ -213,6 +220,7 @@ class MemoryState:
         status: RunStatus,
         now_ms: int,
         keep_inbox: bool = False,
+        nothing_left: bool = False,
     ) -> None:
         """Close the newest run after its closing event was written; tell who waits."""
         record.status = status
@@ -227,9 +235,18 @@ class MemoryState:
         )
         identity = (record.workflow_id, record.run_id, EventId(0))
         self.timers.pop((DueKind.RUN_TIMEOUT, *identity), None)
-        self.timers[DueKind.AFTER_CLOSE, *identity] = now_ms
+        if nothing_left:
+            self.file_closed(record, now_ms=now_ms, retention_ms=self.retention_ms)
+        else:
+            self.timers[DueKind.AFTER_CLOSE, *identity] = now_ms
         for on_notice in tuple(self.watchers.get(record.workflow_id, ())):
             on_notice()
+
+    def file_closed(self, record: RunRecord, *, now_ms: int, retention_ms: int) -> None:
+        """Move a closed run in the index and arm its retention."""
+        record.indexed_closed = True
+        key = (DueKind.RETENTION, record.workflow_id, record.run_id, EventId(0))
+        self.timers[key] = now_ms + retention_ms
 
     def force(
         self, workflow_id: WorkflowId, event: EventAttributes, *, status: RunStatus, now_ms: int

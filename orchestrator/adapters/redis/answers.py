@@ -20,7 +20,12 @@ from orchestrator.ids import (
     TaskQueue,
     WorkflowId,
 )
-from orchestrator.limits import INBOX_PAGE_ENTRIES, INLINE_ENTRY_BYTES_MAX, WAKEUP_REPEATS_MS
+from orchestrator.limits import (
+    INBOX_PAGE_ENTRIES,
+    INLINE_ENTRY_BYTES_MAX,
+    RETENTION_MS,
+    WAKEUP_REPEATS_MS,
+)
 from orchestrator.ports.store import AttemptRecord, AttemptState, Head, NotOpen, Wake
 from orchestrator.wire.codec import (
     decode_event,
@@ -64,8 +69,11 @@ class Part:
         keys: Keys,
         random: Random,
         on_time: Callable[[int], None] | None = None,
+        *,
+        retention_ms: int = RETENTION_MS,
     ) -> None:
         self._connection = connection
+        self._retention_ms = retention_ms
         self._scripts = Scripts(connection, on_time)
         self._keys = keys
         self._random = random

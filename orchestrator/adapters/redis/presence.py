@@ -22,7 +22,7 @@ from orchestrator.ids import (
     TaskQueue,
     WorkflowId,
 )
-from orchestrator.limits import LIST_PAGE, PRESENCE_TTL_MS
+from orchestrator.limits import LIST_PAGE, PRESENCE_TTL_MS, RETENTION_MS
 from orchestrator.ports.store import IndexRow
 from orchestrator.wire.options import RunStatus
 
@@ -51,8 +51,10 @@ class RedisPresence(Part):
         keys: Keys,
         random: Random,
         on_time: Callable[[int], None] | None = None,
+        *,
+        retention_ms: int = RETENTION_MS,
     ) -> None:
-        super().__init__(connection, keys, random, on_time)
+        super().__init__(connection, keys, random, on_time, retention_ms=retention_ms)
         self._listener = Listener(connection)
         self._own: list[tuple[str, Receiver]] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -216,12 +217,20 @@ class RedisRuns(Part):
 
     async def run(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> RunView | None:
         """See `RunStore.run`."""
-        head = await self._hash(self._keys.for_script(workflow_id, RunId(""))[3])
-        if "run_id" not in head:
-            return None
-        target = run_id or RunId(head["run_id"])
-        record = await self._hash(self._keys.of_run("run", workflow_id, target))
-        if not record:
+        current = self._keys.for_script(workflow_id, RunId(""))[3]
+        target = run_id
+        if target is None:
+            newest = await self._connection.read("HGET", current, "run_id")
+            if newest is None:
+                return None
+            target = RunId(newest.decode())
+        # Read in this order: a record that says closed was written with its closing event.
+        head, record, last = await asyncio.gather(
+            self._hash(current),
+            self._hash(self._keys.of_run("run", workflow_id, target)),
+            self._last_event(workflow_id, target),
+        )
+        if "run_id" not in head or not record:
             return None
         status = RunStatus(record["status"])
         last_event_id = int(record.get("last_event_id", head["last_event_id"]))
@@ -237,7 +246,7 @@ class RedisRuns(Part):
             closed_at_ms=answers.number(record.get("closed_at_ms")),
             history_length=last_event_id,
             newest_run_id=RunId(head["run_id"]),
-            closing=await self.event(workflow_id, target, last_event_id) if closed else None,
+            closing=last if closed else None,
             problem=None if closed else head.get("problem"),
         )
 
@@ -249,6 +258,8 @@ class RedisRuns(Part):
         while page := await self._events(workflow_id, run_id, position + 1, "+"):
             yield page
             position = page[-1].event_id
+            if len(page) < HISTORY_PAGE_EVENTS:
+                return
 
     async def event(
         self, workflow_id: WorkflowId, run_id: RunId, event_id: int
@@ -265,6 +276,13 @@ class RedisRuns(Part):
             "XRANGE", key, f"{first}-0", last, "COUNT", HISTORY_PAGE_EVENTS
         )
         return tuple(answers.event(entry_id, flat) for entry_id, flat in found)
+
+    async def _last_event(self, workflow_id: WorkflowId, run_id: RunId) -> HistoryEvent | None:
+        key = self._keys.of_run("history", workflow_id, run_id)
+        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
+            "XREVRANGE", key, "+", "-", "COUNT", 1
+        )
+        return answers.event(*found[0]) if found else None
 
     async def _move_row(self, workflow_id: WorkflowId, move: _Fields) -> None:
         fields = self._fields(workflow_id) | move
@@ -294,6 +312,9 @@ class RedisRuns(Part):
             "timeout_row": row(DueKind.RUN_TIMEOUT, workflow_id, run_id),
             "after_close_row": row(DueKind.AFTER_CLOSE, workflow_id, run_id),
             "channel": self._keys.closes_channel(workflow_id),
+            "member": member(workflow_id, run_id),
+            "retention_row": row(DueKind.RETENTION, workflow_id, run_id),
+            "retention_ms": self._retention_ms,
         }
 
     def _forced(
@@ -354,6 +375,7 @@ class RedisRuns(Part):
             keep = close.keep_inbox and close.successor is not None
             fields["close"] = self._close_fields(*identity, close.status) | {
                 "forced": close.forced,
+                "nothing_left": close.nothing_left,
                 "keep_inbox": keep,
             }
             if close.successor is not None:

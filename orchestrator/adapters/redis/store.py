@@ -13,7 +13,7 @@ from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.presence import RedisPresence, RedisVisibility
 from orchestrator.exceptions import MisconfiguredError
 from orchestrator.ids import Namespace
-from orchestrator.limits import SHARDS
+from orchestrator.limits import RETENTION_MS, SHARDS
 from orchestrator.telemetry.metrics import Counters
 
 
@@ -27,6 +27,7 @@ class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
         namespace: Namespace = Namespace("default"),
         shards: int = SHARDS,
         queue_type: str = "classic",
+        retention_ms: int = RETENTION_MS,
         counters: Counters | None = None,
         on_time: Callable[[int], None] | None = None,
         on_failover: Callable[[], None] | None = None,
@@ -42,7 +43,9 @@ class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
             MisconfiguredError: the URL cannot be read.
         """
         connection = Connection(url, counters=counters, on_failover=on_failover)
-        super().__init__(connection, Keys(namespace, shards), SystemRandom(), on_time)
+        super().__init__(
+            connection, Keys(namespace, shards), SystemRandom(), on_time, retention_ms=retention_ms
+        )
         self._queue_type = queue_type
 
     @property

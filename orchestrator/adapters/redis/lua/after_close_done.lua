@@ -10,8 +10,6 @@ local record = hash(RUN)
 for _, row in ipairs(a.rows) do redis.call('ZREM', TIMERS, row) end
 redis.call('ZREM', TIMERS, a.row)
 if record.run_id and record.status ~= 'running' then
-  redis.call('ZREM', OPEN, a.member)
-  redis.call('ZADD', CLOSED, record.started_at_ms, a.member)
-  redis.call('ZADD', TIMERS, int(now + a.retention_ms), a.retention_row)
+  file_closed(a, record.started_at_ms)
 end
 return answer{kind = 'done'}

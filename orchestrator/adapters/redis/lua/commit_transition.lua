@@ -29,6 +29,7 @@ if a.close and not a.close.forced and not a.run and tonumber(head.message_last) 
   end
   return answer{kind = 'refused', number = unseen}
 end
+if a.close then a.close.started_at_ms = redis.call('HGET', RUN, 'started_at_ms') end
 for i, event in ipairs(a.events) do write_event(HISTORY, event, a.first_event_id + i - 1) end
 head.last_event_id = int(a.first_event_id + #a.events - 1)
 head.consumed = int(a.consumed_to)
