@@ -23,7 +23,10 @@ _EPILOGUE = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or set-up, 3 not found, 4 a server is not there, "
     "5 timed out, 6 the workflow id is taken."
 )
-_COMMANDS = {"worker": "orchestrator.cli.worker:worker"}
+_COMMANDS = {
+    "worker": "orchestrator.cli.worker:worker",
+    "bench": "orchestrator.cli.bench.command:bench",
+}
 """Name → where its function is."""
 
 
