@@ -84,7 +84,7 @@ class RedisCarrier:
     """The Redis store, whose clock guard is set ahead of the server's time."""
 
     def __init__(self, url: str, namespace: str) -> None:
-        self.redis = RedisStore(url, namespace=Namespace(namespace), shards=1)
+        self.redis = RedisStore(url, namespace=Namespace(namespace), shards=1, settling_ms=0)
         self.store: Store = self.redis
         self.client = redis.asyncio.Redis.from_url(url)
         self._now = BEGIN_MS

@@ -174,6 +174,20 @@ async def test_work_goes_on_by_itself_after_a_restart_which_is_told(
     await store.close()
 
 
+async def test_nobody_is_held_for_dead_while_a_server_has_just_come_back(
+    servers: Servers, random_namespace: str
+) -> None:
+    store = RedisStore(servers.redis.url, namespace=Namespace(random_namespace), settling_ms=60_000)
+    await store.open()
+    servers.redis.restart()
+    await until_started(store)
+    with pytest.raises(UnavailableError, match="ask again"):
+        await store.is_alive(ME)
+    await store.announce(ME)
+    assert await store.is_alive(ME), "it renewed its sign of life and will listen again"
+    await store.close()
+
+
 async def test_work_goes_on_after_a_cut_which_is_no_failover(
     proxy: Proxy, random_namespace: str
 ) -> None:

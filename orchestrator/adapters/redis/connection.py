@@ -35,7 +35,7 @@ from redis.exceptions import (
 
 from orchestrator.adapters.redis.lane import Lane, Part, Socket
 from orchestrator.exceptions import MisconfiguredError, OrchestratorError, UnavailableError
-from orchestrator.limits import CONNECT_TIMEOUT_MS
+from orchestrator.limits import CONNECT_TIMEOUT_MS, PRESENCE_TTL_MS
 from orchestrator.telemetry.metrics import Counters
 
 _SERVER_TROUBLES = (
@@ -59,6 +59,7 @@ class Connection:
         *,
         counters: Counters | None = None,
         on_failover: Callable[[], None] | None = None,
+        settling_ms: int = PRESENCE_TTL_MS,
     ) -> None:
         """Prepare; nothing is connected before `open`.
 
@@ -70,6 +71,8 @@ class Connection:
         """Hash and source of what every server is to know before it is asked for it."""
         self._on_failover = on_failover
         self._server: tuple[str, str] | None = None
+        self._settling_ms = settling_ms
+        self._settled_at = 0.0
         self._commands: Lane | None = None
         self._reads: Lane | None = None
         self._url = url
@@ -128,6 +131,11 @@ class Connection:
         return await self._connect()
 
     @property
+    def is_settled(self) -> bool:
+        """Whether everybody has had the time to connect again to a server that is new."""
+        return asyncio.get_running_loop().time() >= self._settled_at
+
+    @property
     def shown_url(self) -> str:
         """The URL without user, password and options."""
         parts = urlsplit(self._url)
@@ -179,8 +187,12 @@ class Connection:
             self._server,
             (server.get("run_id", ""), server.get("master_replid", "")),
         )
-        if before is not None and before != self._server and self._on_failover is not None:
-            asyncio.get_running_loop().call_soon(self._on_failover)
+        loop, is_other = asyncio.get_running_loop(), before not in (None, self._server)
+        up_ms = 0 if is_other else int(server.get("uptime_in_seconds", "0")) * 1000
+        settled_at = loop.time() + (self._settling_ms - up_ms) / 1000
+        self._settled_at = max(self._settled_at, settled_at)
+        if is_other and self._on_failover is not None:
+            loop.call_soon(self._on_failover)
 
     async def _load_scripts(self, socket: Socket) -> None:
         if not self.scripts:

@@ -13,6 +13,7 @@ from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.keys import Keys, read_member
 from orchestrator.adapters.redis.listener import Listener, Receiver
 from orchestrator.core.transition import AttemptName
+from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import (
     ActivityKey,
     EventId,
@@ -72,11 +73,17 @@ class RedisPresence(Part):
         await self._connection.command("DEL", self._keys.presence(process))
 
     async def is_alive(self, process: ProcessName) -> bool:
-        """See `PresenceStore.is_alive`."""
+        """See `PresenceStore.is_alive`. A server that came back has lost its subscribers, who are on
+        their way, and perhaps let signs of life run out meanwhile: then only such a sign counts,
+        and its absence is no answer yet."""
         listening, present = await asyncio.gather(
             self._connection.command("PUBSUB", "NUMSUB", self._keys.process_channel(process)),
             self._connection.command("EXISTS", self._keys.presence(process)),
         )
+        if present and not self._connection.is_settled:
+            return True
+        if not self._connection.is_settled:
+            raise UnavailableError("Redis came back just now, and signs of life with it: ask again")
         return bool(present) and listening[1] > 0
 
     async def listen(self, process: ProcessName, on_cancel: Callable[[AttemptName], None]) -> None:

@@ -13,7 +13,7 @@ from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.presence import RedisPresence, RedisVisibility
 from orchestrator.exceptions import MisconfiguredError
 from orchestrator.ids import Namespace
-from orchestrator.limits import RETENTION_MS, SHARDS
+from orchestrator.limits import PRESENCE_TTL_MS, RETENTION_MS, SHARDS
 from orchestrator.telemetry.metrics import Counters
 
 
@@ -31,18 +31,22 @@ class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
         counters: Counters | None = None,
         on_time: Callable[[int], None] | None = None,
         on_failover: Callable[[], None] | None = None,
+        settling_ms: int = PRESENCE_TTL_MS,
     ) -> None:
         """Name the server and the settings of the namespace, which `open` compares.
 
         `on_time` hears the store's time with every script's answer. `on_failover` is called when a
         connection finds another server than before (a restart counts): acknowledged writes of the
-        last moments may be gone. `counters` gets `redis_scripts`, `redis_reads`, `redis_commands`
+        last moments may be gone. For `settling_ms` after a server has come back, who does not
+        listen is not held for dead. `counters` gets `redis_scripts`, `redis_reads`, `redis_commands`
         (neither of both) and `redis_writes` (what goes to the socket at once).
 
         Raises:
             MisconfiguredError: the URL cannot be read.
         """
-        connection = Connection(url, counters=counters, on_failover=on_failover)
+        connection = Connection(
+            url, counters=counters, on_failover=on_failover, settling_ms=settling_ms
+        )
         super().__init__(
             connection, Keys(namespace, shards), SystemRandom(), on_time, retention_ms=retention_ms
         )
