@@ -73,8 +73,8 @@ class RedisPresence(Part):
         await self._connection.command("DEL", self._keys.presence(process))
 
     async def is_alive(self, process: ProcessName) -> bool:
-        """See `PresenceStore.is_alive`. A server that came back has lost its subscribers, who are on
-        their way, and perhaps let signs of life run out meanwhile: then only such a sign counts,
+        """See `PresenceStore.is_alive`. A server that came back has lost its subscribers, who are
+        on their way, and perhaps let signs of life run out meanwhile: then only such a sign counts,
         and its absence is no answer yet."""
         listening, present = await asyncio.gather(
             self._connection.command("PUBSUB", "NUMSUB", self._keys.process_channel(process)),

@@ -38,8 +38,8 @@ class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
         `on_time` hears the store's time with every script's answer. `on_failover` is called when a
         connection finds another server than before (a restart counts): acknowledged writes of the
         last moments may be gone. For `settling_ms` after a server has come back, who does not
-        listen is not held for dead. `counters` gets `redis_scripts`, `redis_reads`, `redis_commands`
-        (neither of both) and `redis_writes` (what goes to the socket at once).
+        listen is not held for dead. `counters` gets `redis_scripts`, `redis_reads`,
+        `redis_commands` (neither of both) and `redis_writes` (what goes to the socket at once).
 
         Raises:
             MisconfiguredError: the URL cannot be read.
