@@ -23,14 +23,17 @@ from orchestrator.ids import (
 )
 from orchestrator.limits import (
     DURATION_MS_MAX,
+    INLINE_ENTRY_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     WORKFLOW_TASK_TIMEOUT_MAX_MS,
     WORKFLOW_TASK_TIMEOUT_MS,
 )
+from orchestrator.wire import codec
 from orchestrator.wire.events import WorkflowExecutionStarted, WorkflowExecutionTerminated
 from orchestrator.wire.messages import StartRequest
 from orchestrator.wire.options import RetryOptions
 from orchestrator.wire.payload import Header, Payload
+from orchestrator.wire.tasks import FirstRun
 
 
 class Reuse(Enum):
@@ -135,6 +138,15 @@ def options_of(request: StartRequest) -> StartOptions:
         memo={key: _payload(f"memo {key!r}", value) for key, value in request.memo.items()},
         identity="gateway",
     )
+
+
+def first_run_of(start: StartRun, *, token: str, now_ms: int) -> FirstRun | None:
+    """The run that `start` made at `now_ms` under `token`, for its first wake-up; None: too
+    large."""
+    started = start.run.started
+    if len(codec.encode(started)) > INLINE_ENTRY_BYTES_MAX:
+        return None
+    return FirstRun(run_id=start.run.run_id, token=token, time_ms=now_ms, started=started)
 
 
 def _new_run(run_id: RunId, started: WorkflowExecutionStarted, *, now_ms: int) -> NewRun:

@@ -45,6 +45,7 @@ from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxEntry
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
+from orchestrator.wire.tasks import FirstRun
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,11 +135,13 @@ class AttemptRecord(_Answer, frozen=True, kw_only=True):
 
 
 class Wake(_Answer, frozen=True, kw_only=True):
-    """A wake-up to publish: `entry` rides along when it may be used inline."""
+    """A wake-up to publish: `entry` rides along when it may be used inline, `first` with the first
+    task of a run that was made by this very call and is small."""
 
     task_queue: TaskQueue
     sticky: str | None = None
     entry: InboxEntry | None = None
+    first: FirstRun | None = None
 
 
 class Started(_Answer, frozen=True, kw_only=True):

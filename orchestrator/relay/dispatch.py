@@ -40,7 +40,10 @@ class Dispatcher:
         """Publish a wake-up, first to its worker's own queue if it has one."""
         body = codec.encode(
             WorkflowTask(
-                namespace=self._namespace, workflow_id=workflow_id, entry=_inline(wake.entry)
+                namespace=self._namespace,
+                workflow_id=workflow_id,
+                entry=_inline(wake.entry),
+                first=wake.first,
             )
         )
         shared = WorkflowQueue(wake.task_queue)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator.wire.base import WireStruct
+from orchestrator.wire.events import WorkflowExecutionStarted
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.options import QueryReject, RetryOptions
 from orchestrator.wire.payload import Header, Payload
@@ -25,14 +26,24 @@ class InlineEntry(WireStruct, frozen=True, kw_only=True):
     data: msgspec.Raw
 
 
+class FirstRun(WireStruct, frozen=True, kw_only=True):
+    """A run that was made just now: event 1 and its time, and the token its first commit names."""
+
+    run_id: str
+    token: str
+    time_ms: int
+    started: WorkflowExecutionStarted
+
+
 class WorkflowTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="workflow_task"):
     """Wake-up of the newest run of a workflow id. A `repeat` counts as an attempt and carries no
-    entry."""
+    entry. `first` comes with the first task of a run that is small: then nothing must be read."""
 
     namespace: str
     workflow_id: str
     repeat: bool = False
     entry: InlineEntry | None = None
+    first: FirstRun | None = None
 
 
 class QueryTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag="query_task"):

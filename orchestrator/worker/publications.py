@@ -108,7 +108,7 @@ class Publications:
             for timer in part.timers
             if timer.fire_at_ms <= now_ms + DRIVEN_BY_ARMER_MS
         ]
-        if part.close is not None:
+        if part.close is not None and not part.close.nothing_left:
             soon.append(now_ms)
         for due_at_ms in soon:
             self._context.expect_due(part.workflow_id, due_at_ms)

@@ -27,6 +27,7 @@ from orchestrator.replay.facts import Activation, Commands, RunFacts, TaskFailur
 from orchestrator.replay.partition import Partition, partition
 from orchestrator.wire.events import HistoryEvent, WorkflowTaskCompleted, WorkflowTaskFailureCause
 from orchestrator.wire.failure import ApplicationFailure, Failure
+from orchestrator.wire.tasks import FirstRun
 from orchestrator.worker.context import WorkerContext
 from orchestrator.worker.run_cache import CachedRun
 from orchestrator.worker.user_code import UserCode
@@ -93,6 +94,16 @@ class RunLoader:
         if isinstance(loaded, TaskFailure):
             cached.evict()
         return loaded
+
+    def first(self, workflow_id: WorkflowId, made: FirstRun, *, consumed: int) -> CachedRun | None:
+        """A run of which nothing but its start has happened; None: this worker lacks its type."""
+        definition = self._user_code.definition(made.started.workflow_type)
+        if definition is None:
+            return None
+        event = HistoryEvent(event_id=1, time_ms=made.time_ms, attributes=made.started)
+        state = fold(workflow_id, RunId(made.run_id), [event])
+        token = CommitToken(made.token)
+        return self._begin(definition, state, [event], token=token, consumed=consumed)[0]
 
     async def history(self, workflow_id: WorkflowId, run_id: RunId) -> list[HistoryEvent]:
         """All events of a run.

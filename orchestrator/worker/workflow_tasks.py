@@ -82,7 +82,7 @@ class WorkflowTasks:
         )
         self._context = context
         user_code = UserCode(registry, values, guard, namespace=namespace)
-        loader = RunLoader(context, user_code)
+        loader = self._loader = RunLoader(context, user_code)
         self._extensions = Extensions(store, clock)
         self._advancer = Advancer(
             context,
@@ -176,6 +176,10 @@ class WorkflowTasks:
     ) -> None:
         run = self._cache.take(workflow_id)
         again = task.repeat or delivery.redelivered
+        if not again and run is None and task.first is not None and task.entry is not None:
+            # A run that was made just now: its message tells all. A doubled or late message tells
+            # what is over; then the commit is stale, and the run is read.
+            run = self._loader.first(workflow_id, task.first, consumed=task.entry.number - 1)
         errand = Errand(
             workflow_id,
             published,

@@ -17,6 +17,7 @@ from orchestrator.adapters.memory.store_state import (
     marked,
     wake_of,
 )
+from orchestrator.core.start import first_run_of
 from orchestrator.core.transition import (
     ActivityToCancel,
     ActivityToSchedule,
@@ -86,7 +87,12 @@ class MemoryRuns(MemoryReads):
                 state.force(
                     start.workflow_id, start.terminate, status=RunStatus.TERMINATED, now_ms=now_ms
                 )
-        wake = state.make_run(start.workflow_id, start.run, now_ms=now_ms, token=state.mint())
+        token = state.mint()
+        wake = state.make_run(start.workflow_id, start.run, now_ms=now_ms, token=token)
+        if wake is not None:
+            wake = msgspec.structs.replace(
+                wake, first=first_run_of(start, token=token, now_ms=now_ms)
+            )
         return Started(run_id=run_id, new=True, now_ms=now_ms, wake=wake)
 
     async def append(self, append: Append) -> AppendAnswer:

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.adapters.redis import answers
 from orchestrator.adapters.redis.answers import Part
 from orchestrator.adapters.redis.keys import member, row
+from orchestrator.core.start import first_run_of
 from orchestrator.core.transition import (
     Append,
     ForcedClose,
@@ -88,6 +91,9 @@ class RedisRuns(Part):
         new = answer.kind == "started"
         body = FirstTask(run_id=run_id) if new else None
         wake = answers.wake(answer, body, fields["mark"])
+        if new and wake is not None:
+            token: str = fields["run"]["token"]
+            wake = replace(wake, first=first_run_of(start, token=token, now_ms=now_ms))
         return Started(run_id=run_id, new=new, now_ms=now_ms, wake=wake)
 
     async def append(self, append: Append) -> AppendAnswer:
