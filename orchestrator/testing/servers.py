@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +27,8 @@ READY_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.05
 STOP_SECONDS_MAX = 15.0
 _DEBIAN_RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-_REDIS_IMAGE = "redis:7-alpine"
-_RABBITMQ_IMAGE = "rabbitmq:3.13-alpine"
+REDIS_IMAGE = "redis:7-alpine"
+RABBITMQ_IMAGE = "rabbitmq:3.13-alpine"
 _REDIS_OPTIONS: tuple[str, ...] = (
     *("--appendonly", "yes", "--appendfsync", "everysec"),
     *("--maxmemory-policy", "noeviction", "--save", ""),
@@ -79,6 +79,36 @@ def look() -> Choice:
         shutil.which("redis-server", path=path),
         debian or shutil.which("rabbitmq-server", path=path),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Settings of one's own for a server, written as for its container.
+
+    `files` says what a container would have at which path, and `conf` which of these the server
+    reads first. As a child process it reads copies in which the paths are those of this machine.
+    `user` and `password` are who the tests connect as; the Redis user must be allowed to PING.
+    """
+
+    conf: str
+    files: Mapping[str, Path]
+    user: str
+    password: str
+
+    def materialise(self, directory: Path) -> Path:
+        """Write the copies into `directory`; where the first file is."""
+        directory.mkdir(parents=True, exist_ok=True)
+        places = {path: directory / f"{number}-{Path(path).name}" for number, path in self._paths()}
+        for path, place in places.items():
+            text = self.files[path].read_text(encoding="utf-8")
+            for other, other_place in places.items():
+                text = text.replace(other, str(other_place))
+            place.write_text(text, encoding="utf-8")
+        return places[self.conf]
+
+    def _paths(self) -> Iterator[tuple[int, str]]:
+        # Longest first, so that no path is replaced inside of another one.
+        return enumerate(sorted(self.files, key=len, reverse=True))
 
 
 class Server(Protocol):
@@ -175,24 +205,35 @@ class _Process:
 
 
 class Redis(_Process):
-    """A redis-server that appends to a file each second and never evicts."""
+    """A redis-server that appends to a file each second and never evicts, or as its setup says."""
 
-    def __init__(self, directory: Path, *, executable: str) -> None:
+    def __init__(self, directory: Path, *, executable: str, setup: Setup | None = None) -> None:
         super().__init__(directory)
         self._executable = executable
+        self._setup = setup
 
     @property
     def url(self) -> str:
         """For clients of Redis, database 0."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{_login(self._setup)}127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         """Start it and return once it answers PING; see `Server.start`."""
-        place = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory))
+        place: tuple[str, ...] = (
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--dir",
+            str(self.directory),
+        )
+        settings = _REDIS_OPTIONS if self._setup is None else ()
+        if self._setup is not None:
+            place = (str(self._setup.materialise(self.directory / "setup")), *place)
         self._spawn(
-            [self._executable, *place, *_REDIS_OPTIONS],
+            [self._executable, *place, *settings],
             env=os.environ,
-            ready=lambda: _answers(self.port, b"PING\r\n", b"+PONG"),
+            ready=lambda: _answers(self.port, *_ping(self._setup)),
         )
 
     def restart(self) -> None:
@@ -204,9 +245,10 @@ class Redis(_Process):
 class RabbitMQ(_Process):
     """A RabbitMQ node without plugins, with its own Erlang port mapper, cookie and data."""
 
-    def __init__(self, directory: Path, *, executable: str) -> None:
+    def __init__(self, directory: Path, *, executable: str, setup: Setup | None = None) -> None:
         super().__init__(directory)
         self._executable = executable
+        self._setup = setup
         self._node = f"orchestrator-{uuid.uuid4().hex[:12]}@localhost"
         self._dist_port = free_port()
         self._mapper = _PortMapper(directory / "epmd")
@@ -214,22 +256,16 @@ class RabbitMQ(_Process):
     @property
     def url(self) -> str:
         """For AMQP clients, virtual host `/`."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        return f"amqp://{_login(self._setup) or 'guest:guest@'}127.0.0.1:{self.port}/"
 
-    def start(self) -> None:
-        """Start it and return once it speaks AMQP; see `Server.start`."""
-        self._mapper.start()
-        home = self.directory / "home"
-        home.mkdir(parents=True, exist_ok=True)
-        conf = self.directory / "rabbitmq.conf"
-        conf.write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n")
-        plugins = self.directory / "enabled_plugins"
-        plugins.write_text("[].\n")
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which the node runs, and in which its tools find it."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RABBITMQ_")}
-        env = {
+        return {
             **inherited,
             **self._mapper.env,
-            "HOME": str(home),
+            "HOME": str(self.directory / "home"),
             "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
@@ -237,15 +273,25 @@ class RabbitMQ(_Process):
             "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.directory / "log"),
             "RABBITMQ_PID_FILE": str(self.directory / "pid"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
             "RABBITMQ_CONF_ENV_FILE": str(self.directory / "absent.conf"),
-            "RABBITMQ_CONFIG_FILE": str(conf),
+            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq.conf"),
         }
+
+    def start(self) -> None:
+        """Start it and return once it speaks AMQP; see `Server.start`."""
+        self._mapper.start()
+        (self.directory / "home").mkdir(parents=True, exist_ok=True)
+        (self.directory / "enabled_plugins").write_text("[].\n")
+        conf = f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
+        if self._setup is not None:
+            conf += self._setup.materialise(self.directory / "setup").read_text(encoding="utf-8")
+        (self.directory / "rabbitmq.conf").write_text(conf, encoding="utf-8")
         # An AMQP header of a version nobody speaks is answered with the right one, by a node that
         # has booted; credentials are not needed to ask.
         self._spawn(
             [self._executable],
-            env=env,
+            env=self.env,
             ready=lambda: _answers(self.port, b"AMQP\x00\x00\x00\x00", b"AMQP"),
         )
 
@@ -283,10 +329,17 @@ class _PortMapper(_Process):
 class _Container:
     """A server in Docker, by testcontainers."""
 
-    def __init__(self, make: Callable[[], Any], scheme: str, port: int) -> None:  # Any: untyped
+    def __init__(
+        self,
+        make: Callable[[], Any],  # Any: testcontainers has no types
+        scheme: str,
+        port: int,
+        setup: Setup | None = None,
+    ) -> None:
         self._make = make
         self._scheme = scheme
         self._port = port
+        self._setup = setup
         self._container: Any = None  # Any: testcontainers has no types
 
     @property
@@ -298,15 +351,19 @@ class _Container:
     def start(self) -> None:
         """Create it, or start it again on its data; see `Server.start`."""
         if self._container is None:
-            self._container = self._make().start()
+            container = self._make()
+            for path, file in self._setup.files.items() if self._setup else ():
+                container.with_volume_mapping(str(file.resolve()), path, "ro")
+            self._container = container.start()
         else:
             self._container.get_wrapped_container().start()
-        probe = b"PING\r\n" if self._scheme.startswith("redis") else b"AMQP\x00\x00\x00\x00"
+        is_redis = self._scheme.startswith("redis")
+        probe = _ping(self._setup) if is_redis else (b"AMQP\x00\x00\x00\x00", b"AMQP")
 
         def ready() -> bool:
             host = str(self._container.get_container_host_ip())
             port = int(self._container.get_exposed_port(self._port))
-            return _answers(port, probe, probe[:4].replace(b"PING", b"+PON"), host=host)
+            return _answers(port, *probe, host=host)
 
         wait_ready(ready, alive=lambda: True, what="the container")
 
@@ -337,7 +394,13 @@ class _Container:
 class Servers:
     """Both servers of a session: `with Servers() as servers: servers.redis.url`."""
 
-    def __init__(self, choice: Choice | None = None) -> None:
+    def __init__(
+        self,
+        choice: Choice | None = None,
+        *,
+        redis: Setup | None = None,
+        rabbitmq: Setup | None = None,
+    ) -> None:
         """Raises MisconfiguredError when the machine offers none; the text says what to install."""
         self.choice = choice or look()
         if self.choice.kind == "none":
@@ -346,14 +409,20 @@ class Servers:
         self.redis: Redis | _Container
         self.rabbitmq: RabbitMQ | _Container
         if self.choice.kind == "docker":
-            self.redis = _Container(_redis_container, "redis://{host}:{port}/0", 6379)
+            place = "{host}:{port}"
+            self.redis = _Container(
+                lambda: _redis_container(redis), f"redis://{_login(redis)}{place}/0", 6379, redis
+            )
+            login = _login(rabbitmq) or "guest:guest@"
             self.rabbitmq = _Container(
-                _rabbitmq_container, "amqp://guest:guest@{host}:{port}/", 5672
+                _rabbitmq_container, f"amqp://{login}{place}/", 5672, rabbitmq
             )
         else:
-            self.redis = Redis(self._directory / "redis", executable=self.choice.redis_path)
+            self.redis = Redis(
+                self._directory / "redis", executable=self.choice.redis_path, setup=redis
+            )
             self.rabbitmq = RabbitMQ(
-                self._directory / "rabbitmq", executable=self.choice.rabbitmq_path
+                self._directory / "rabbitmq", executable=self.choice.rabbitmq_path, setup=rabbitmq
             )
 
     def __enter__(self) -> Servers:
@@ -452,6 +521,17 @@ def _answers(port: int, question: bytes, start: bytes, *, host: str = "127.0.0.1
         return False
 
 
+def _login(setup: Setup | None) -> str:
+    return "" if setup is None else f"{setup.user}:{setup.password}@"
+
+
+def _ping(setup: Setup | None) -> tuple[bytes, bytes]:
+    """What to ask Redis, and how the answer begins once it is ready."""
+    if setup is None:
+        return b"PING\r\n", b"+PONG"
+    return f"AUTH {setup.user} {setup.password}\r\nPING\r\n".encode(), b"+OK\r\n+PONG"
+
+
 def _find_epmd() -> str:
     epmd = shutil.which("epmd")
     if epmd is None:
@@ -469,15 +549,16 @@ def _docker_answers() -> bool:
     return answer.returncode == 0
 
 
-def _redis_container() -> Any:  # Any: testcontainers has no types
+def _redis_container(setup: Setup | None) -> Any:  # Any: testcontainers has no types
     from testcontainers.core.container import DockerContainer
 
-    container: Any = DockerContainer(_REDIS_IMAGE)  # Any: as above
-    return container.with_command(["redis-server", *_REDIS_OPTIONS]).with_exposed_ports(6379)
+    container: Any = DockerContainer(REDIS_IMAGE)  # Any: as above
+    settings = _REDIS_OPTIONS if setup is None else (setup.conf,)
+    return container.with_command(["redis-server", *settings]).with_exposed_ports(6379)
 
 
 def _rabbitmq_container() -> Any:  # Any: testcontainers has no types
     from testcontainers.core.container import DockerContainer
 
-    container: Any = DockerContainer(_RABBITMQ_IMAGE, hostname="rabbit")  # Any: as above
+    container: Any = DockerContainer(RABBITMQ_IMAGE, hostname="rabbit")  # Any: as above
     return container.with_exposed_ports(5672)

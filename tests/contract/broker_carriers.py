@@ -10,7 +10,7 @@ from typing import Protocol
 import aiormq
 
 from orchestrator.adapters.memory.broker import MemoryBroker, MemoryExchange
-from orchestrator.adapters.rabbitmq import topology
+from orchestrator.adapters.rabbitmq import definitions, topology
 from orchestrator.adapters.rabbitmq.broker import RabbitBroker
 from orchestrator.ids import Namespace, TaskQueue
 from orchestrator.ports.broker import Broker, Delivery
@@ -148,11 +148,11 @@ class RabbitCarrier:
             await broker.close()
         connection = await aiormq.connect(self._url)
         channel = await connection.channel()
-        definitions = topology.definitions(
+        declared = definitions.declarations(
             self._namespace, [TaskQueue("orders")], topology.QueueType.CLASSIC
         )
-        for queue in definitions["queues"]:
+        for queue in declared["queues"]:
             await channel.queue_delete(str(queue["name"]))
-        for exchange in definitions["exchanges"]:
+        for exchange in declared["exchanges"]:
             await channel.exchange_delete(str(exchange["name"]))
         await connection.close()

@@ -17,6 +17,7 @@ async def carrier(request: pytest.FixtureRequest) -> AsyncIterator[Carrier]:
     if request.param == "redis":
         url = request.getfixturevalue("redis_url")
         found = RedisCarrier(url, request.getfixturevalue("random_namespace"))
+        await found.log_in_as_worker()
     await found.store.open()
     await found.advance(0)
     yield found

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import redis.asyncio
 
 from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.redis import acl
 from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.core.transition import (
     ActivityToSchedule,
@@ -87,10 +88,24 @@ class RedisCarrier:
         self.redis = RedisStore(url, namespace=Namespace(namespace), shards=1, settling_ms=0)
         self.store: Store = self.redis
         self.client = redis.asyncio.Redis.from_url(url)
+        self._url = url
+        self._user: str | None = None
         self._now = BEGIN_MS
+
+    async def log_in_as_worker(self) -> None:
+        """From now on the store has the rights of the documented worker and no others."""
+        namespace = self.redis._keys.namespace
+        self._user = f"worker-of-{namespace}"
+        rules = acl.rules("worker", namespace)
+        await self.client.acl_setuser(self._user, enabled=True, passwords=["+secret"])
+        await self.client.execute_command("ACL", "SETUSER", self._user, *rules)
+        url = self._url.replace("://", f"://{self._user}:secret@")
+        self.store = self.redis = RedisStore(url, namespace=namespace, shards=1)
 
     async def close(self) -> None:
         await self.store.close()
+        if self._user is not None:
+            await self.client.acl_deluser(self._user)
         await self.client.aclose()
 
     async def advance(self, ms: int) -> None:

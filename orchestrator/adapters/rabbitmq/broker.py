@@ -7,7 +7,7 @@ acks and declarations must go on meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
 from aiormq import Channel
@@ -25,7 +25,7 @@ from orchestrator.adapters.rabbitmq.reply import Asker
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
 from orchestrator.ids import Namespace
 from orchestrator.limits import CONNECT_TIMEOUT_MS
-from orchestrator.ports.broker import Destination, Outgoing, Queue
+from orchestrator.ports.broker import Destination, Outgoing, Queue, StickyQueue
 
 
 class RabbitBroker:
@@ -52,25 +52,22 @@ class RabbitBroker:
         self._consumers: list[RabbitConsumer] = []
         self._control: Channel | None = None
         self._controlling = asyncio.Lock()
+        self._only_looks = False
 
     async def open(self) -> None:
-        """Connect, and declare exchanges and shared queues.
+        """Connect, and declare exchanges and shared queues. A user who may not declare them finds
+        them there, or is told what to do.
 
         Raises:
             UnavailableError: no answer within 5 s.
-            MisconfiguredError: what is declared there differs from what we need.
+            MisconfiguredError: what is declared there differs from what we need, or is not there
+                and may not be made by this user.
         """
         async with self._control_turn():
-            channel = await self._control_channel()
             for exchange in topology.exchanges(self._namespace):
-                await channel.exchange_declare(
-                    exchange.name,
-                    exchange_type=exchange.type,
-                    durable=True,
-                    arguments=dict(exchange.arguments),
-                )
+                await self._make_exchange(exchange)
             for plan in topology.shared_queues(self._namespace, self._queue_type):
-                await self._make(plan)
+                await self._make_shared(plan)
 
     async def close(self) -> None:
         """Finish what is being published, write the last acks, disconnect. Never fails."""
@@ -89,7 +86,7 @@ class RabbitBroker:
             for queue in queues:
                 if await self._count(queue) is None:
                     new.append(queue)
-                await self._make(self._plan(queue))
+                await self._make_queue(queue)
         return new
 
     async def delete(self, queue: Queue) -> None:
@@ -153,11 +150,53 @@ class RabbitBroker:
         except ChannelNotFoundEntity:
             return None  # RabbitMQ closed the channel over it; the next call opens another.
 
+    async def _make_queue(self, queue: Queue) -> None:
+        if isinstance(queue, StickyQueue):
+            await self._make(self._plan(queue))
+        else:
+            await self._make_shared(self._plan(queue))
+
+    async def _make_shared(self, plan: topology.QueuePlan) -> None:
+        if not self._only_looks:
+            try:
+                await self._make(plan)
+            except ChannelAccessRefused:
+                self._only_looks = True
+        if self._only_looks:
+            channel = await self._control_channel()
+            await self._look(plan.name, channel.queue_declare(plan.name, passive=True))
+
     async def _make(self, plan: topology.QueuePlan) -> None:
         channel = await self._control_channel()
         await channel.queue_declare(plan.name, durable=True, arguments=dict(plan.arguments))
         for key in plan.keys:
             await channel.queue_bind(plan.name, plan.exchange, key)
+
+    async def _make_exchange(self, plan: topology.ExchangePlan) -> None:
+        channel = await self._control_channel()
+        if not self._only_looks:
+            try:
+                await channel.exchange_declare(
+                    plan.name,
+                    exchange_type=plan.type,
+                    durable=True,
+                    arguments=dict(plan.arguments),
+                )
+            except ChannelAccessRefused:
+                self._only_looks = True
+        if self._only_looks:
+            channel = await self._control_channel()
+            await self._look(plan.name, channel.exchange_declare(plan.name, passive=True))
+
+    async def _look(self, name: str, look: Awaitable[object]) -> None:
+        """Least privileges: what is shared was declared before, and may only be looked at."""
+        try:
+            await look
+        except ChannelNotFoundEntity:
+            raise MisconfiguredError(
+                f"RabbitMQ has no {name}, and this user may not make it: let a user who may run "
+                "`orchestrator topology declare`, or import a definitions file that holds it"
+            ) from None
 
     async def _control_channel(self) -> Channel:
         if self._control is None or self._control.is_closed:

@@ -1,6 +1,6 @@
 """What exists in RabbitMQ for a namespace: exchanges, queues with their arguments, bindings.
 
-Pure: `broker.py` declares it, and `definitions` writes it as a file that RabbitMQ imports before
+Pure: `broker.py` declares it, and `definitions.py` writes it as a file that RabbitMQ imports before
 any worker runs. Both give the same arguments, because RabbitMQ refuses a queue that differs.
 
 Classic queues have no dead-letter exchange: nothing but expiry would use it, and what expires is to
@@ -9,17 +9,16 @@ be dropped. Quorum queues have one, because they drop silently at their delivery
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import TypeAlias
 
 import msgspec
 
 from orchestrator.adapters.rabbitmq import names
-from orchestrator.ids import Namespace, TaskQueue
+from orchestrator.ids import Namespace
 from orchestrator.limits import STICKY_EXPIRES_MS, STICKY_TTL_MS
 from orchestrator.ports.broker import (
-    ActivityQueue,
     DeadQueue,
     Queue,
     RequestsQueue,
@@ -102,42 +101,6 @@ def queue_plan(namespace: Namespace, queue: Queue, queue_type: QueueType) -> Que
         exchange=names.exchange_of(namespace, queue),
         keys=names.REQUESTS if isinstance(queue, RequestsQueue) else (names.routing_key(queue),),
     )
-
-
-def definitions(
-    namespace: Namespace, task_queues: Iterable[TaskQueue], queue_type: QueueType
-) -> dict[str, list[dict[str, object]]]:
-    """The content of a `definitions.json` for RabbitMQ's import, for its default virtual host."""
-    queues = list(shared_queues(namespace, queue_type))
-    for task_queue in task_queues:
-        for queue in (WorkflowQueue(task_queue), ActivityQueue(task_queue)):
-            queues.append(queue_plan(namespace, queue, queue_type))
-    common: dict[str, object] = {"vhost": "/", "durable": True, "auto_delete": False}
-    return {
-        "exchanges": [
-            {
-                **common,
-                "name": exchange.name,
-                "type": exchange.type,
-                "internal": False,
-                "arguments": exchange.arguments,
-            }
-            for exchange in exchanges(namespace)
-        ],
-        "queues": [{**common, "name": plan.name, "arguments": plan.arguments} for plan in queues],
-        "bindings": [
-            {
-                "vhost": "/",
-                "source": plan.exchange,
-                "destination": plan.name,
-                "destination_type": "queue",
-                "routing_key": key,
-                "arguments": {},
-            }
-            for plan in queues
-            for key in plan.keys
-        ],
-    }
 
 
 def _lasting_arguments(namespace: Namespace, queue_type: QueueType) -> Arguments:

@@ -75,6 +75,18 @@ class Keys:
         """Where closes of the workflow id's shard are told."""
         return self.of_shard(self.shard(workflow_id), "closes")
 
+    def key_patterns(self) -> tuple[str, str]:
+        """What every key of this namespace matches, and none of another: for access rules."""
+        return f"orc:{{{self.namespace}:*", f"orc:{{{self.namespace}}}:*"
+
+    def process_channels(self) -> str:
+        """What the channel of every process matches."""
+        return self.process_channel("*")
+
+    def closes_channels(self) -> str:
+        """What every channel of closes matches."""
+        return f"orc:{{{self.namespace}:*}}:closes"
+
 
 def member(workflow_id: WorkflowId, run_id: RunId) -> str:
     """A run in an index, and the end of its keys."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from orchestrator.adapters.rabbitmq import names, topology
+from orchestrator.adapters.rabbitmq import definitions, names, topology
 from orchestrator.adapters.rabbitmq.topology import QueueType
 from orchestrator.ids import TaskQueue, check_namespace, check_task_queue
 from orchestrator.ports.broker import (
@@ -72,7 +74,7 @@ def test_a_classic_queue_drops_what_expires() -> None:
 
 
 def test_definitions_hold_every_queue_with_a_binding_from_an_exchange_of_theirs() -> None:
-    found = topology.definitions(SHOP, [ORDERS], QueueType.CLASSIC)
+    found = definitions.declarations(SHOP, [ORDERS], QueueType.CLASSIC)
     exchanges = {exchange["name"] for exchange in found["exchanges"]}
     bound = {binding["destination"] for binding in found["bindings"]}
     assert {queue["name"] for queue in found["queues"]} == bound
@@ -84,3 +86,17 @@ def test_definitions_hold_every_queue_with_a_binding_from_an_exchange_of_theirs(
         "orc.shop.completions",
         "orc.shop.dead",
     }
+
+
+def test_a_role_of_one_namespace_has_no_right_in_one_of_a_similar_name() -> None:
+    for role in definitions.roles(check_namespace("a.b")):
+        for pattern in (role.configure, role.write, role.read):
+            for name in ("orc.a.b.tasks", "orc.axb.tasks", "orc.a.bc.tasks", "xorc.a.b.tasks"):
+                if re.search(pattern, name):
+                    assert name == "orc.a.b.tasks"
+
+
+def test_a_worker_may_make_its_own_queue_however_long_its_name_is() -> None:
+    [worker] = [role for role in definitions.roles(SHOP) if role.user == "worker"]
+    name = names.queue_name(SHOP, StickyQueue("h" * 300, ORDERS))
+    assert all(re.search(right, name) for right in (worker.configure, worker.write, worker.read))
