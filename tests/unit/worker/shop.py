@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 
 from orchestrator import workflow
@@ -169,4 +170,16 @@ class Diary:
         return self.sizes
 
 
-ALL = (Order, Broken, Many, Hasty, Stubborn, Chain, Diary)
+@workflow.defn
+class Exits:
+    """Ends its process from a task of its own."""
+
+    @workflow.run
+    async def run(self) -> None:
+        async def leave() -> None:
+            sys.exit(3)
+
+        await asyncio.create_task(leave())
+
+
+ALL = (Order, Broken, Many, Hasty, Stubborn, Chain, Diary, Exits)

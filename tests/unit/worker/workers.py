@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from itertools import count
 
@@ -30,7 +31,7 @@ from tests.unit.worker import shop
 
 
 class Worker:
-    """A worker of one process. Its only activity pays at once."""
+    """A worker of one process. Its only activity pays at once, or with `pays` False never."""
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class Worker:
         guard: Guard = unguarded,
         isolate: Isolate | None = None,
         sticky: bool = False,
+        takes_activities: bool = True,
+        pays: bool = True,
     ) -> None:
         self.engine = engine
         self.name = name
@@ -50,6 +53,8 @@ class Worker:
         self.counters = Counters()
         self.sticky = name if sticky else None
         self.paid: list[Attempt] = []
+        self._takes_activities = takes_activities
+        self._pays = pays
         numbers = count(1)
         self.workflows = WorkflowTasks(
             engine.store,
@@ -87,7 +92,8 @@ class Worker:
             queues.append(StickyQueue(self.sticky, QUEUE))
         for queue in queues:
             await self.broker.consume(queue, self.workflows.take, prefetch=10)
-        await self.broker.consume(ActivityQueue(QUEUE), self.activities.take, prefetch=1_000)
+        if self._takes_activities:
+            await self.broker.consume(ActivityQueue(QUEUE), self.activities.take, prefetch=1_000)
         return self
 
     async def die(self) -> None:
@@ -103,6 +109,8 @@ class Worker:
 
     async def _pay(self, attempt: Attempt) -> Payload | Failure | None:
         self.paid.append(attempt)
+        if not self._pays:
+            await asyncio.Event().wait()
         return Payload.of_json(b'"paid"')
 
 
