@@ -92,6 +92,24 @@ class Many:
         )
         return len(paid)
 
+    @workflow.query
+    def asked(self) -> str:
+        return "all of them"
+
+
+@workflow.defn(name="Many")
+class Fewer:
+    """What `Many` must not become between two parts of its task: it asks for 300 only."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.gather(
+            *(
+                workflow.execute_activity("pay", n, start_to_close_timeout=timedelta(seconds=10))
+                for n in range(300)
+            )
+        )
+
 
 @workflow.defn
 class Hasty:

@@ -12,18 +12,22 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.memory.broker import MemoryBroker
+from orchestrator.core.transition import ForcedClose
 from orchestrator.exceptions import UnavailableError
 from orchestrator.limits import CLOSE_REFUSALS_MAX, COMMIT_COMMANDS_MAX
 from orchestrator.ports.broker import ActivityQueue, Outgoing, WorkflowQueue
 from orchestrator.ports.store import Committed, Refused
 from orchestrator.wire import codec
+from orchestrator.wire.events import WorkflowExecutionTerminated
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import WorkflowTask
-from tests.unit.memory_engine import NAMESPACE, QUEUE, WORKFLOW, Engine
+from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, Engine
+from tests.unit.worker.shop import Fewer
 from tests.unit.worker.workers import (
     Worker,
     append_signal,
+    ask_for_text,
     order,
     result,
     signal,
@@ -338,6 +342,80 @@ async def test_a_large_activation_is_finished_by_another_worker(
     assert types.count("ActivityTaskCompleted") == 450
     assert len(first.paid) + len(second.paid) == 450
     assert second.in_hand() == 0
+
+
+async def half_written(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of `Many` whose worker was killed after the first part of its large task."""
+    first = await Worker(engine, "w1", takes_activities=False).open()
+    with monkeypatch.context() as patched:
+        die_after_commit(engine, patched, first, number=1)
+        await engine.start(workflow_type="Many")
+        engine.dispatcher.repeat(WORKFLOW, QUEUE)
+        await engine.settle()
+    assert (await engine.types()).count("ActivityTaskScheduled") == COMMIT_COMMANDS_MAX
+
+
+async def test_other_code_between_two_parts_fails_the_task_and_the_right_code_goes_on(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bare.broker.declare(ActivityQueue(QUEUE))
+    await half_written(bare, monkeypatch)
+    second = await Worker(bare, "w2", workflows=[Fewer], takes_activities=False).open()
+    await bare.settle()
+    problem = (await view(bare)).problem
+    assert problem is not None
+    assert "history still lacks 250 command(s)" in problem
+    assert "asked for 100 more" in problem
+    await second.die()
+    third = await Worker(bare, "w3").open()
+    await bare.pass_time(5_000)
+    for _ in range(40):
+        await bare.settle()
+    assert await result(bare) == "450"
+    assert len(third.paid) == 450
+    times = [e.time_ms async for page in bare.store.history(WORKFLOW, RUN) for e in page]
+    assert times == sorted(times)
+    assert await ask_for_text(bare, "asked") == '"all of them"'
+
+
+async def test_a_run_ended_between_two_parts_can_still_be_asked(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await half_written(bare, monkeypatch)
+    close = ForcedClose(
+        workflow_id=WORKFLOW, event=WorkflowExecutionTerminated(), status=RunStatus.TERMINATED
+    )
+    await bare.store.force_close(close)
+    worker = await Worker(bare, "w2").open()
+    assert await ask_for_text(bare, "asked") == '"all of them"'
+    assert (await bare.types())[-1] == "WorkflowExecutionTerminated"
+    assert worker.in_hand() == 0
+
+
+async def test_a_redelivered_wake_up_reads_first_even_if_its_entry_fits(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await Worker(bare).open()
+    await start(bare, "Diary")
+    for consumer in list(worker.broker._consumers):
+        await consumer.stop()
+    holder = MemoryBroker(bare.broker._exchange)
+    await holder.open()
+    await holder.consume(WorkflowQueue(QUEUE), lambda batch: None, prefetch=10)
+    await signal(bare, "a")
+    await holder.close()
+    asked: list[str] = []
+    for name in ("sync", "records", "commit"):
+        call: Callable[..., Awaitable[object]] = getattr(bare.store, name)
+
+        async def noted(*args: Any, _name: str = name, _call: Any = call, **options: Any) -> Any:
+            asked.append(_name)
+            return await _call(*args, **options)
+
+        monkeypatch.setattr(bare.store, name, noted)
+    await worker.open()
+    await bare.settle()
+    assert asked == ["sync", "records", "commit"]
 
 
 async def test_two_workers_on_one_run_have_one_outcome(
