@@ -108,6 +108,11 @@ RETENTION_MS = 7 * 24 * 3600 * 1000
 """Closed runs are kept so long; it is also the horizon within which a start is recognised."""
 ACTIVATION_BUDGET_MS = 2_000
 """Workflow code that neither awaits nor returns for so long fails its task."""
+INTERRUPT_REPEAT_MS = 10
+INTERRUPT_REPEAT_MAX_MS = 1_000
+"""Code that is over its budget is interrupted again after the first, doubling up to the second."""
+INTERRUPTS_GENTLE_MAX = 6
+"""After so many interrupts (0.6 s) the code's own clean-up is no longer spared."""
 QUERY_TIMEOUT_MS = 10_000
 GRACEFUL_SHUTDOWN_MS = 10_000
 """How long the command line lets running activities finish; the library's default is no time, as
