@@ -146,6 +146,28 @@ HEARTBEAT_THROTTLE_DEFAULT_MS = 30_000
 HEARTBEAT_THROTTLE_MAX_MS = 60_000
 RETRY_INTERVAL_FACTOR = 100
 """The longest retry interval is this many initial ones when none is given."""
+PUBLISHES_IN_FLIGHT_MAX = 1_000
+"""Messages written and unconfirmed on one channel; more wait in the process, where they cost less.
+Also what the client library searches when one confirm covers many."""
+PUBLISHES_BYTES_IN_FLIGHT_MAX = 64 * 1024 * 1024
+"""Their bodies: what a blocked RabbitMQ makes the process hold beside what waits."""
+PUBLISHES_WAITING_MAX = 10_000
+"""Messages that wait behind those; beyond, the outcome is unknown at once: RabbitMQ is blocked."""
+PUBLISHES_SWEEP_MS = 1_000
+"""How often publishes without an answer in time are looked for."""
+PUBLISH_ROUTES_MAX = 1_000
+"""Destinations whose publish frame is kept encoded."""
+WRITER_BUSY_PAUSE_MS = 10
+"""Before frames are offered again to a client library that has not written the last ones."""
+DELIVERY_FRAMES_BUFFERED = 1_000
+"""Frames of deliveries that one channel takes from the socket before it hands them over."""
+AMQP_HEARTBEAT_S = 20
+"""RabbitMQ drops a peer unheard of for two of these, the client after three: a machine that lost
+its power gives its deliveries back within 40 s. A URL may say otherwise."""
+CONSUMER_CHECK_MS = 30_000
+"""How often a consumer is compared with what RabbitMQ knows of it."""
+QUEUES_REMEMBERED_MAX = 1_000
+"""Queues that a process declares again when RabbitMQ has lost them."""
 STORE_CALLS_IN_FLIGHT_MAX = 1_000
 """Redis calls written and unanswered; more wait in the process, where they cost less."""
 STORE_CALLS_WAITING_MAX = 10_000

@@ -53,6 +53,12 @@ Queue: TypeAlias = WorkflowQueue | ActivityQueue | StickyQueue | RequestsQueue |
 Destination: TypeAlias = Queue | ReplyTo
 
 
+OnMade: TypeAlias = Callable[[Sequence[Queue]], None]
+"""Told of queues that were not there although their process relied on them: what they held is gone
+and is to be repeated (`DutyStore.wake_now`). Brokers take it when they are made; it is called for
+queues that `consume` or a recovery had to make, not for those that `declare` returns."""
+
+
 class Published(Enum):
     """What became of a publish."""
 
@@ -125,7 +131,7 @@ class Consumer(Protocol):
 
 
 class Broker(Protocol):
-    """The carrier of work."""
+    """The carrier of work. What it lost it declares again by itself before work goes on."""
 
     async def open(self) -> None:
         """Connect and declare exchanges and shared queues.

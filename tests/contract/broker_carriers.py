@@ -13,7 +13,7 @@ from orchestrator.adapters.memory.broker import MemoryBroker, MemoryExchange
 from orchestrator.adapters.rabbitmq import definitions, topology
 from orchestrator.adapters.rabbitmq.broker import RabbitBroker
 from orchestrator.ids import Namespace, TaskQueue
-from orchestrator.ports.broker import Broker, Delivery
+from orchestrator.ports.broker import Broker, Delivery, OnMade
 
 PATIENCE_S = 5.0
 TURNS_UNTIL_QUIET = 10
@@ -48,7 +48,7 @@ class ManualTime:
 class Carrier(Protocol):
     """A broker, its connections and its time, in a namespace of its own."""
 
-    async def connect(self) -> Broker:
+    async def connect(self, on_made: OnMade | None = None) -> Broker:
         """A further opened connection; `close` closes those that are still open."""
         ...
 
@@ -73,8 +73,8 @@ class MemoryCarrier:
         self._exchange = MemoryExchange(call_later=self._time.call_later)
         self._brokers: list[MemoryBroker] = []
 
-    async def connect(self) -> Broker:
-        broker = MemoryBroker(self._exchange)
+    async def connect(self, on_made: OnMade | None = None) -> Broker:
+        broker = MemoryBroker(self._exchange, on_made=on_made)
         await broker.open()
         self._brokers.append(broker)
         return broker
@@ -122,6 +122,13 @@ class Basket:
                 await self._came.wait()
         return self.deliveries
 
+    async def holding(self, *bodies: bytes) -> None:
+        """Wait until each of `bodies` has come."""
+        async with asyncio.timeout(PATIENCE_S):
+            while set(bodies) - set(self.bodies):
+                self._came.clear()
+                await self._came.wait()
+
 
 class RabbitCarrier:
     """RabbitMQ, in real time."""
@@ -131,8 +138,8 @@ class RabbitCarrier:
         self._namespace = namespace
         self._brokers: list[RabbitBroker] = []
 
-    async def connect(self) -> Broker:
-        broker = RabbitBroker(self._url, self._namespace)
+    async def connect(self, on_made: OnMade | None = None) -> Broker:
+        broker = RabbitBroker(self._url, self._namespace, on_made=on_made)
         await broker.open()
         self._brokers.append(broker)
         return broker

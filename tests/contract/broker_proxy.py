@@ -1,4 +1,4 @@
-"""A way to RabbitMQ that can be cut."""
+"""A way to a server that can be cut, or go quiet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from yarl import URL
 
 
 class Proxy:
-    """Passes bytes on between `url` and a server; `cut` drops all connections at once."""
+    """Passes bytes on between `url` and a server; `cut` drops all connections at once, `stall`
+    keeps what clients send until `flow`."""
 
     def __init__(self, server_url: str) -> None:
         self._server = URL(server_url)
         self._listener: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self.url = server_url
 
     async def __aenter__(self) -> Self:
@@ -33,9 +36,18 @@ class Proxy:
     ) -> None:
         if self._listener is not None:
             self._listener.close()
+        self.flow()
         self.cut()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def stall(self) -> None:
+        """Let the server hear nothing more, as one that does not read."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Let the server hear what was kept, and what follows."""
+        self._flowing.set()
 
     def cut(self) -> None:
         """Drop all connections, as a network does: without a word."""
@@ -46,15 +58,23 @@ class Proxy:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(self._server.host, self._server.port)
         self._writers |= {writer, up_writer}
-        for source, target in ((reader, up_writer), (up_reader, writer)):
-            task = asyncio.get_running_loop().create_task(_pump(source, target))
+        always = asyncio.Event()
+        always.set()
+        for pump in (
+            _pump(reader, up_writer, self._flowing),
+            _pump(up_reader, writer, always),
+        ):
+            task = asyncio.get_running_loop().create_task(pump)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _pump(
+    source: asyncio.StreamReader, target: asyncio.StreamWriter, flowing: asyncio.Event
+) -> None:
     try:
         while data := await source.read(65536):
+            await flowing.wait()
             target.write(data)
             await target.drain()
     except OSError:

@@ -340,6 +340,61 @@ async def test_a_deleted_queue_comes_back_for_its_consumer(
     assert basket.bodies == [b"1"]
 
 
+async def test_the_owner_is_told_of_queues_that_it_relied_on_and_that_were_not_there(
+    carrier: Carrier,
+) -> None:
+    made: list[Queue] = []
+    broker = await carrier.connect(on_made=made.extend)
+    assert await broker.declare(WORK) == [WORK]
+    basket = Basket()
+    await broker.consume(WORK, basket, prefetch=10)
+    await broker.consume(ACTIVITIES, basket, prefetch=10)
+    await carrier.be_quiet()
+    assert made == [ACTIVITIES]
+    await (await carrier.connect()).delete(WORK)
+    async with asyncio.timeout(PATIENCE_S):
+        while made != [ACTIVITIES, WORK]:
+            await carrier.be_quiet()
+
+
+async def test_acks_of_the_last_moment_count(carrier: Carrier, broker: Broker) -> None:
+    await broker.declare(WORK)
+    await send(broker, WORK, *(b"%d" % number for number in range(200)))
+    other = await carrier.connect()
+    basket = Basket()
+    await other.consume(WORK, basket, prefetch=200)
+    for delivery in await basket.filled(200):
+        delivery.ack()
+    await other.close()
+    await carrier.be_quiet()
+    assert await broker.ready(WORK) == 0
+
+
+async def test_hundreds_of_questions_at_once_get_their_own_answers(
+    carrier: Carrier, broker: Broker
+) -> None:
+    server = await carrier.connect()
+
+    def answer(batch: Sequence[Delivery]) -> None:
+        for question in batch:
+            assert question.reply_to is not None
+            server.publish(
+                Outgoing(
+                    to=ReplyTo(question.reply_to),
+                    body=question.body,
+                    correlation_id=question.correlation_id,
+                )
+            )
+            question.ack()
+
+    await server.consume(RequestsQueue(), answer, prefetch=50)
+    questions = [b"%d" % number for number in range(500)]
+    answers = await asyncio.gather(
+        *(broker.request(RequestsQueue(), body, timeout_ms=20_000) for body in questions)
+    )
+    assert answers == questions
+
+
 async def test_deleting_a_queue_that_is_not_there_is_no_error(broker: Broker) -> None:
     await broker.delete(STICKY)
 

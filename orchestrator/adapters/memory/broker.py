@@ -19,7 +19,15 @@ from msgspec.structs import replace
 from orchestrator.exceptions import UnavailableError
 from orchestrator.limits import STICKY_EXPIRES_MS, STICKY_TTL_MS
 from orchestrator.ports import broker as port
-from orchestrator.ports.broker import Delivery, Outgoing, Published, Queue, ReplyTo, StickyQueue
+from orchestrator.ports.broker import (
+    Delivery,
+    OnMade,
+    Outgoing,
+    Published,
+    Queue,
+    ReplyTo,
+    StickyQueue,
+)
 
 Cancel: TypeAlias = Callable[[], None]
 CallLater: TypeAlias = Callable[[int, Callable[[], None]], Cancel]
@@ -128,7 +136,8 @@ class MemoryExchange:
 
     def subscribe(self, consumer: MemoryConsumer) -> None:
         """Let `consumer` take part in its queue, which is made when it is not there."""
-        self.declare(consumer.queue)
+        if self.declare(consumer.queue) and consumer.on_made is not None:
+            asyncio.get_running_loop().call_soon(consumer.on_made, [consumer.queue])
         found = self._queues[_key(consumer.queue)]
         found.consumers.append(consumer)
         self._expire_when_unused(found)
@@ -262,9 +271,16 @@ class MemoryConsumer:
     """A subscription; what it handed over and nobody finished is `in_hand`."""
 
     def __init__(
-        self, exchange: MemoryExchange, queue: Queue, on_batch: OnBatch, prefetch: int
+        self,
+        exchange: MemoryExchange,
+        queue: Queue,
+        on_batch: OnBatch,
+        *,
+        prefetch: int,
+        on_made: OnMade | None,
     ) -> None:
         self.exchange = exchange
+        self.on_made = on_made
         self.queue = queue
         self.on_batch = on_batch
         self.prefetch = prefetch
@@ -293,8 +309,11 @@ class MemoryConsumer:
 class MemoryBroker:
     """One connection to a `MemoryExchange`; implements `orchestrator.ports.broker.Broker`."""
 
-    def __init__(self, exchange: MemoryExchange | None = None) -> None:
+    def __init__(
+        self, exchange: MemoryExchange | None = None, *, on_made: OnMade | None = None
+    ) -> None:
         self._exchange = MemoryExchange() if exchange is None else exchange
+        self._on_made = on_made
         self._consumers: list[MemoryConsumer] = []
         self._address = f"memory.reply.{next(self._exchange.numbers)}"
         self._is_open = False
@@ -342,7 +361,9 @@ class MemoryBroker:
     async def consume(self, queue: Queue, on_batch: OnBatch, *, prefetch: int) -> MemoryConsumer:
         """Deliver messages of `queue`, which is made when it is not there."""
         self._check_open()
-        consumer = MemoryConsumer(self._exchange, queue, on_batch, prefetch)
+        consumer = MemoryConsumer(
+            self._exchange, queue, on_batch, prefetch=prefetch, on_made=self._on_made
+        )
         self._consumers.append(consumer)
         self._exchange.subscribe(consumer)
         return consumer

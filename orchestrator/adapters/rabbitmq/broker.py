@@ -1,31 +1,30 @@
-"""The broker's port on RabbitMQ: puts together connections, topology, publisher, consumers, asker.
+"""The broker's port on RabbitMQ: puts together connections, declarer, senders, consumers, asker.
 
 Two connections, because RabbitMQ blocks those that publish while it is short of memory or disk, and
-acks and declarations must go on meanwhile.
+acks and declarations must go on meanwhile. Work, answers and questions have a channel each: what is
+wrong with one message closes its channel and leaves the others alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+import logging
 
 from aiormq import Channel
-from aiormq.exceptions import (
-    ChannelAccessRefused,
-    ChannelNotFoundEntity,
-    ChannelPreconditionFailed,
-)
 
 from orchestrator.adapters.rabbitmq import names, topology
-from orchestrator.adapters.rabbitmq.connection import LOST, Link
+from orchestrator.adapters.rabbitmq.connection import Link
 from orchestrator.adapters.rabbitmq.consumer import OnBatch, RabbitConsumer
-from orchestrator.adapters.rabbitmq.publisher import Done, Publisher
+from orchestrator.adapters.rabbitmq.declarer import Declarer
 from orchestrator.adapters.rabbitmq.reply import Asker
+from orchestrator.adapters.rabbitmq.sender import Done, Sender
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
 from orchestrator.ids import Namespace
-from orchestrator.limits import CONNECT_TIMEOUT_MS
-from orchestrator.ports.broker import Destination, Outgoing, Queue, StickyQueue
+from orchestrator.limits import CONSUMER_CHECK_MS
+from orchestrator.ports.broker import Destination, OnMade, Outgoing, Queue, ReplyTo
+from orchestrator.telemetry.metrics import Counters
+
+_log = logging.getLogger(__name__)
 
 
 class RabbitBroker:
@@ -41,18 +40,29 @@ class RabbitBroker:
         *,
         queue_type: topology.QueueType = topology.QueueType.CLASSIC,
         name: str = "orchestrator",
+        counters: Counters | None = None,
+        on_made: OnMade | None = None,
     ) -> None:
-        """Prepare a connection to `url`; `name` is shown in RabbitMQ's list of connections."""
+        """Prepare a connection to `url`; `name` is shown in RabbitMQ's list of connections.
+
+        `on_made` is told of queues that had to be made although this process relied on them: their
+        messages are gone. `counters` gets `amqp_published`, `amqp_confirmed`, `amqp_delivered` and
+        `amqp_acked` (frames).
+
+        Raises:
+            MisconfiguredError: the URL cannot be read.
+        """
         self._namespace = namespace
-        self._queue_type = queue_type
+        self._counters = Counters() if counters is None else counters
         self._consuming = Link(url, name=f"{name} consume")
         self._publishing = Link(url, name=f"{name} publish")
-        self._publisher = Publisher(self._publishing, namespace)
-        self._asker = Asker(self._publishing, namespace)
-        self._consumers: list[RabbitConsumer] = []
-        self._control: Channel | None = None
-        self._controlling = asyncio.Lock()
-        self._only_looks = False
+        self._declarer = Declarer(self._consuming, namespace, queue_type, on_made)
+        self._work = Sender(self._publishing_channel, namespace, self._counters)
+        self._answers = Sender(self._publishing_channel, namespace, self._counters)
+        self._asker = Asker(self._publishing_channel, namespace, self._counters)
+        self._publishing_seen = 0
+        self._consumers: dict[RabbitConsumer, Queue] = {}
+        self._watchdog: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, and declare exchanges and shared queues. A user who may not declare them finds
@@ -63,47 +73,40 @@ class RabbitBroker:
             MisconfiguredError: what is declared there differs from what we need, or is not there
                 and may not be made by this user.
         """
-        async with self._control_turn():
-            for exchange in topology.exchanges(self._namespace):
-                await self._make_exchange(exchange)
-            for plan in topology.shared_queues(self._namespace, self._queue_type):
-                await self._make_shared(plan)
+        await self._declarer.open()
+        if self._watchdog is None:
+            self._watchdog = asyncio.get_running_loop().create_task(self._watch())
 
     async def close(self) -> None:
         """Finish what is being published, write the last acks, disconnect. Never fails."""
-        self._asker.give_up()
-        await self._publisher.close()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            await asyncio.wait([self._watchdog])
+        await asyncio.gather(self._asker.close(), self._work.close(), self._answers.close())
         for consumer in self._consumers:
             await consumer.close()
         self._consumers.clear()
         await self._consuming.close()
         await self._publishing.close()
 
-    async def declare(self, *queues: Queue) -> Sequence[Queue]:
+    async def declare(self, *queues: Queue) -> list[Queue]:
         """Make queues and their bindings; those that did not exist before are returned."""
-        new: list[Queue] = []
-        async with self._control_turn():
-            for queue in queues:
-                if await self._count(queue) is None:
-                    new.append(queue)
-                await self._make_queue(queue)
-        return new
+        return await self._declarer.declare(*queues)
 
     async def delete(self, queue: Queue) -> None:
         """Remove a queue with its messages; nothing when it is not there."""
-        async with self._control_turn():
-            channel = await self._control_channel()
-            await channel.queue_delete(names.queue_name(self._namespace, queue))
+        await self._declarer.delete(queue)
 
     def publish(self, message: Outgoing, done: Done | None = None) -> None:
         """Send without waiting; see the port."""
-        self._publisher.publish(message, done)
+        sender = self._answers if isinstance(message.to, ReplyTo) else self._work
+        sender.send(message, done)
 
     async def consume(self, queue: Queue, on_batch: OnBatch, *, prefetch: int) -> RabbitConsumer:
         """Deliver messages of `queue`, which is made when it is not there, also again later."""
 
         async def open_channel() -> Channel:
-            await self.declare(queue)
+            await self._declarer.rely_on(queue)
             return await self._consuming.channel(confirms=False)
 
         consumer = RabbitConsumer(
@@ -111,15 +114,16 @@ class RabbitBroker:
             names.queue_name(self._namespace, queue),
             on_batch,
             prefetch=prefetch,
+            counters=self._counters,
         )
         await consumer.start()
-        self._consumers.append(consumer)
+        self._consumers[consumer] = queue
         return consumer
 
     async def ready(self, queue: Queue) -> int | None:
         """How many messages wait in `queue`; None when it does not exist."""
-        async with self._control_turn():
-            return await self._count(queue)
+        found = await self._declarer.look(queue)
+        return None if found is None else found.message_count
 
     async def request(self, to: Destination, body: bytes, *, timeout_ms: int) -> bytes:
         """Publish and wait for the one answer.
@@ -129,87 +133,35 @@ class RabbitBroker:
         """
         return await self._asker.ask(to, body, timeout_ms=timeout_ms)
 
-    def _plan(self, queue: Queue) -> topology.QueuePlan:
-        return topology.queue_plan(self._namespace, queue, self._queue_type)
+    async def check_consumers(self) -> None:
+        """Compare each consumer with what RabbitMQ knows of its queue; what is dead is restored.
 
-    @asynccontextmanager
-    async def _control_turn(self) -> AsyncGenerator[None, None]:
-        """One at a time on the control channel, with a bound, and errors put in our words."""
-        async with self._controlling:
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_MS / 1000):
-                    yield
-            except LOST as error:
-                raise _explained(error) from error
-
-    async def _count(self, queue: Queue) -> int | None:
-        channel = await self._control_channel()
-        try:
-            name = names.queue_name(self._namespace, queue)
-            return (await channel.queue_declare(name, passive=True)).message_count
-        except ChannelNotFoundEntity:
-            return None  # RabbitMQ closed the channel over it; the next call opens another.
-
-    async def _make_queue(self, queue: Queue) -> None:
-        if isinstance(queue, StickyQueue):
-            await self._make(self._plan(queue))
-        else:
-            await self._make_shared(self._plan(queue))
-
-    async def _make_shared(self, plan: topology.QueuePlan) -> None:
-        if not self._only_looks:
-            try:
-                await self._make(plan)
-            except ChannelAccessRefused:
-                self._only_looks = True
-        if self._only_looks:
-            channel = await self._control_channel()
-            await self._look(plan.name, channel.queue_declare(plan.name, passive=True))
-
-    async def _make(self, plan: topology.QueuePlan) -> None:
-        channel = await self._control_channel()
-        await channel.queue_declare(plan.name, durable=True, arguments=dict(plan.arguments))
-        for key in plan.keys:
-            await channel.queue_bind(plan.name, plan.exchange, key)
-
-    async def _make_exchange(self, plan: topology.ExchangePlan) -> None:
-        channel = await self._control_channel()
-        if not self._only_looks:
-            try:
-                await channel.exchange_declare(
-                    plan.name,
-                    exchange_type=plan.type,
-                    durable=True,
-                    arguments=dict(plan.arguments),
+        A subscription can die without a word, e.g. when its queue's leader is lost.
+        """
+        for consumer, queue in tuple(self._consumers.items()):
+            found = await self._declarer.look(queue)
+            messages, consumers = (
+                (0, 0)
+                if found is None
+                else (
+                    found.message_count or 0,
+                    found.consumer_count or 0,
                 )
-            except ChannelAccessRefused:
-                self._only_looks = True
-        if self._only_looks:
-            channel = await self._control_channel()
-            await self._look(plan.name, channel.exchange_declare(plan.name, passive=True))
+            )
+            consumer.check(messages=messages, consumers=consumers)
 
-    async def _look(self, name: str, look: Awaitable[object]) -> None:
-        """Least privileges: what is shared was declared before, and may only be looked at."""
-        try:
-            await look
-        except ChannelNotFoundEntity:
-            raise MisconfiguredError(
-                f"RabbitMQ has no {name}, and this user may not make it: let a user who may run "
-                "`orchestrator topology declare`, or import a definitions file that holds it"
-            ) from None
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(CONSUMER_CHECK_MS / 1000)
+            try:
+                await self.check_consumers()
+            except (UnavailableError, MisconfiguredError) as error:
+                _log.warning("consumers_not_checked error=%s", error)
 
-    async def _control_channel(self) -> Channel:
-        if self._control is None or self._control.is_closed:
-            self._control = await self._consuming.channel(confirms=False)
-        return self._control
-
-
-def _explained(error: BaseException) -> UnavailableError | MisconfiguredError:
-    if isinstance(error, ChannelPreconditionFailed):
-        return MisconfiguredError(
-            f"RabbitMQ holds a queue or exchange that differs from what is needed: {error}; "
-            "delete it, or set the namespace's queue type to what is there"
-        )
-    if isinstance(error, ChannelAccessRefused):
-        return MisconfiguredError(f"RabbitMQ refuses access: {error}; grant it to this user")
-    return UnavailableError(f"RabbitMQ did not answer: {error or type(error).__name__}")
+    async def _publishing_channel(self) -> Channel:
+        """A channel to publish on. After the first one: exchanges may be gone with the last."""
+        if self._publishing_seen:
+            await self._declarer.restore()
+        channel = await self._publishing.channel(confirms=True)
+        self._publishing_seen = self._publishing.connections
+        return channel

@@ -6,6 +6,8 @@ delivery tags count per channel, and RabbitMQ sends them again. No error of a ca
 message gets into the client library, where it would leave the delivery in hand for ever.
 """
 
+# pyright: reportUnknownMemberType=false
+# aiormq leaves some of its types open.
 from __future__ import annotations
 
 import asyncio
@@ -14,14 +16,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from aiormq import Channel
-from aiormq.abc import DeliveredMessage
+from aiormq.abc import ChannelFrame, DeliveredMessage
 from pamqp import commands
 
 from orchestrator.adapters.rabbitmq import names
 from orchestrator.adapters.rabbitmq.connection import LOST, when_closed
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
-from orchestrator.limits import CONNECT_TIMEOUT_MS
+from orchestrator.limits import CONNECT_TIMEOUT_MS, WRITER_BUSY_PAUSE_MS
 from orchestrator.ports.broker import Delivery
+from orchestrator.telemetry.metrics import Counters
 
 RESUBSCRIBE_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Pauses between attempts to subscribe again; the last one is repeated for ever."""
@@ -60,23 +63,31 @@ class RabbitDelivery:
 class Hand:
     """What came over one channel and is not finished; it dies with the channel."""
 
-    def __init__(self, channel: Channel, on_batch: OnBatch) -> None:
+    def __init__(self, channel: Channel, on_batch: OnBatch, counters: Counters) -> None:
         self.channel = channel
         self.lost = asyncio.Event()
+        self.taken = 0
         self._on_batch = on_batch
+        self._counters = counters
         self._batch: list[RabbitDelivery] = []
         self._unfinished: dict[int, None] = {}
         self._acked: list[int] = []
         self._returned: list[int] = []
-        self._changed = asyncio.Event()
+        self._flush_planned = False
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
         when_closed(channel, self.lost.set)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was taken is finished."""
+        return not self._unfinished
 
     async def take(self, message: DeliveredMessage) -> None:
         """Keep `message` for the batch of this turn. Raises nothing."""
         tag = message.delivery_tag
         if tag is None or self.lost.is_set():
             return
+        self.taken += 1
         self._unfinished[tag] = None
         if not self._batch:
             asyncio.get_running_loop().call_soon(self._hand_over)
@@ -87,31 +98,59 @@ class Hand:
         if tag in self._unfinished and not self.lost.is_set():
             del self._unfinished[tag]
             (self._acked if is_acked else self._returned).append(tag)
-            self._changed.set()
+            if not self._flush_planned:
+                self._flush_planned = True
+                asyncio.get_running_loop().call_soon(self._flush)
 
-    async def write_acks(self) -> None:
-        """Write acks and returns as they come, those of a turn together, until cancelled."""
-        while True:
-            await self._changed.wait()
-            await self.flush()
+    async def finish_writing(self) -> None:
+        """Write the acks and returns noted so far, and wait until they are on their way. Never
+        fails: a lost ack is a redelivery."""
+        frames = self._frames()
+        if not frames or self.lost.is_set():
+            return
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_MS / 1000):
+                await self.channel.write_queue.put(
+                    ChannelFrame.marshall(self.channel.number, frames, drain_future=written)
+                )
+                await written
+        except TimeoutError:
+            self.lost.set()
 
-    async def flush(self) -> None:
-        """Write the acks and returns noted so far. Never fails: a lost ack is a redelivery."""
-        self._changed.clear()
+    def _flush(self) -> None:
+        """Write the acks and returns of a turn together."""
+        self._flush_planned = False
+        if self.lost.is_set() or self.channel.is_closed:
+            return
+        if self.channel.write_queue.full():
+            self._flush_planned = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(WRITER_BUSY_PAUSE_MS / 1000, self._flush)
+            return
+        frames = self._frames()
+        if frames:
+            self.channel.write_queue.put_nowait(ChannelFrame.marshall(self.channel.number, frames))
+
+    def _frames(self) -> list[commands.Basic.Ack | commands.Basic.Nack]:
         acked, self._acked = sorted(self._acked), []
         returned, self._returned = self._returned, []
-        try:
-            for tag in returned:  # First, so that no ack of many covers one of them.
-                await self.channel.basic_nack(tag, requeue=True, wait=False)
-            for tag, is_multiple in coalesce(acked, next(iter(self._unfinished), None)):
-                await self.channel.basic_ack(tag, multiple=is_multiple, wait=False)
-        except LOST:
-            self.lost.set()
+        # Returns first, so that no ack of many covers one of them.
+        frames: list[commands.Basic.Ack | commands.Basic.Nack] = [
+            commands.Basic.Nack(delivery_tag=tag, requeue=True) for tag in returned
+        ]
+        acks = coalesce(acked, next(iter(self._unfinished), None))
+        self._counters.add("amqp_acked", len(acks))
+        frames += [
+            commands.Basic.Ack(delivery_tag=tag, multiple=is_multiple) for tag, is_multiple in acks
+        ]
+        return frames
 
     def _hand_over(self) -> None:
         batch, self._batch = self._batch, []
         if self.lost.is_set():
             return
+        self._counters.add("amqp_delivered", len(batch))
         try:
             self._on_batch(batch)
         except Exception as error:  # the boundary to foreign callbacks
@@ -139,9 +178,16 @@ class RabbitConsumer:
     """A subscription that outlives its channels; implements the port's `Consumer`."""
 
     def __init__(
-        self, open_channel: OpenChannel, queue_name: str, on_batch: OnBatch, *, prefetch: int
+        self,
+        open_channel: OpenChannel,
+        queue_name: str,
+        on_batch: OnBatch,
+        *,
+        prefetch: int,
+        counters: Counters,
     ) -> None:
         self._open_channel = open_channel
+        self._counters = counters
         self._queue_name = queue_name
         self._on_batch = on_batch
         self._prefetch = prefetch
@@ -149,6 +195,7 @@ class RabbitConsumer:
         self._hand: Hand | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
+        self._taken_at_check = -1
 
     async def start(self) -> None:
         """Subscribe, and stay subscribed until `stop` or `close`.
@@ -177,12 +224,24 @@ class RabbitConsumer:
             self._task.cancel()
             await asyncio.wait([self._task])
         if self._hand is not None and not self._hand.lost.is_set():
-            await self._hand.flush()
+            await self._hand.finish_writing()
             self._hand.lost.set()
+
+    def check(self, *, messages: int, consumers: int) -> None:
+        """Compare with what RabbitMQ knows of the queue; a subscription that it has forgotten, or
+        that takes nothing although something waits, is made anew."""
+        hand = self._hand
+        if hand is None or hand.lost.is_set() or self._is_stopped:
+            return
+        is_idle = hand.is_empty and hand.taken == self._taken_at_check
+        self._taken_at_check = hand.taken
+        if not consumers or (messages and is_idle):
+            _log.warning("consumer_silent queue=%s messages=%d", self._queue_name, messages)
+            hand.lost.set()
 
     async def _subscribe(self) -> Hand:
         channel = await self._open_channel()
-        hand = Hand(channel, self._on_batch)
+        hand = Hand(channel, self._on_batch, self._counters)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_MS / 1000):
                 await channel.basic_qos(prefetch_count=self._prefetch)
@@ -192,13 +251,14 @@ class RabbitConsumer:
             raise UnavailableError(f"cannot consume {self._queue_name}: {error}") from error
         self._consumer_tag = answer.consumer_tag
         self._hand = hand
+        self._taken_at_check = -1
         if self._is_stopped:  # Meanwhile; `stop` saw the old channel.
             await self.stop()
         return hand
 
     async def _keep(self, hand: Hand) -> None:
         while True:
-            await _until_lost(hand)
+            await hand.lost.wait()
             if self._is_stopped:
                 return
             _log.warning("consumer_lost queue=%s", self._queue_name)
@@ -220,18 +280,10 @@ class RabbitConsumer:
         return None
 
 
-async def _until_lost(hand: Hand) -> None:
-    writing = asyncio.get_running_loop().create_task(hand.write_acks())
-    try:
-        await hand.lost.wait()
-    finally:
-        writing.cancel()
-        await asyncio.wait([writing])
-
-
 async def _close_channel(channel: Channel) -> None:
     """Let RabbitMQ take back what is in hand on a channel that lives on without its consumer."""
     try:
-        await channel.close()
+        async with asyncio.timeout(CONNECT_TIMEOUT_MS / 1000):
+            await channel.close()
     except LOST:
         pass  # It is closed, which was the aim.

@@ -11,24 +11,22 @@ import itertools
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
-from aiormq.exceptions import PublishError
 
 from orchestrator.adapters.rabbitmq import names
-from orchestrator.adapters.rabbitmq.connection import LOST, Link, when_closed
-from orchestrator.adapters.rabbitmq.publisher import publish_confirmed
+from orchestrator.adapters.rabbitmq.connection import LOST, when_closed
+from orchestrator.adapters.rabbitmq.sender import OpenChannel, Sender
 from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import Namespace
 from orchestrator.ports.broker import Destination, Outgoing, Published, ReplyTo
+from orchestrator.telemetry.metrics import Counters
 
 
 class Asker:
     """Questions of one process; its channel is opened by the first one."""
 
-    def __init__(self, link: Link, namespace: Namespace) -> None:
-        self._link = link
-        self._namespace = namespace
-        self._channel: Channel | None = None
-        self._opening = asyncio.Lock()
+    def __init__(self, open_channel: OpenChannel, namespace: Namespace, counters: Counters) -> None:
+        self._open_channel = open_channel
+        self._sender = Sender(self._listening, namespace, counters)
         self._numbers = itertools.count(1)
         self._open: dict[str, asyncio.Future[bytes]] = {}
 
@@ -49,24 +47,24 @@ class Asker:
             correlation_id=number,
             expires_in_ms=timeout_ms,
         )
+
+        def published(result: Published) -> None:
+            problem = {
+                Published.UNROUTABLE: f"nobody listens at {to}",
+                Published.UNKNOWN: f"the question to {to} was refused or cut off",
+            }.get(result)
+            if problem is not None and not answer.done():
+                answer.set_exception(UnavailableError(problem))
+
+        self._open[number] = answer
+        self._sender.send(question, published)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                channel = await self._ready_channel()
-                self._open[number] = answer
-                result = await publish_confirmed(channel, self._namespace, to, question)
-                if result is not Published.CONFIRMED:
-                    raise UnavailableError(f"RabbitMQ refused a question to {to}")
                 return await answer
-        except PublishError:
-            raise UnavailableError(f"nobody listens at {to}") from None
         except TimeoutError:
             raise UnavailableError(f"no answer from {to} within {timeout_ms} ms") from None
-        except LOST as error:
-            raise UnavailableError(f"the question to {to} was cut off: {error}") from error
         finally:
-            self._open.pop(number, None)
-            if not answer.cancel() and not answer.cancelled():
-                answer.exception()  # Looked at, so that asyncio does not complain of it.
+            del self._open[number]
 
     def give_up(self) -> None:
         """End all open questions with `UnavailableError`."""
@@ -74,14 +72,20 @@ class Asker:
             if not answer.done():
                 answer.set_exception(UnavailableError("the connection was lost before an answer"))
 
-    async def _ready_channel(self) -> Channel:
-        async with self._opening:
-            if self._channel is None or self._channel.is_closed:
-                channel = await self._link.channel(confirms=True)
-                await channel.basic_consume(names.REPLY_TO, self._hear, no_ack=True)
-                when_closed(channel, self.give_up)
-                self._channel = channel
-            return self._channel
+    async def close(self) -> None:
+        """End all open questions; ask no more."""
+        self.give_up()
+        await self._sender.close()
+
+    async def _listening(self) -> Channel:
+        """The channel to ask on; it hears answers before the first question is written."""
+        channel = await self._open_channel()
+        try:
+            await channel.basic_consume(names.REPLY_TO, self._hear, no_ack=True)
+        except LOST as error:
+            raise UnavailableError(f"cannot listen for answers: {error}") from error
+        when_closed(channel, self.give_up)
+        return channel
 
     async def _hear(self, message: DeliveredMessage) -> None:
         answer = self._open.get(message.header.properties.correlation_id or "")
