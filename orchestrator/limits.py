@@ -84,6 +84,8 @@ HELD_DELIVERY_MAX_MS = 600_000
 """An activity that may run longer is acked after begin: RabbitMQ's ack time-out is 30 min."""
 FINISHES_KEPT_MS = 30_000
 """Finishes that a process sends again when Redis has failed over."""
+SLOT_WAIT_MS = 5_000
+"""A delivery waits so long for a slot before it is given back, perhaps to a worker that has one."""
 DRIVEN_BY_ARMER_MS = 2_000
 """Who arms something due within this time drives it too, beside the shard's owner."""
 IDLE_POLL_MS = 1_000
@@ -144,6 +146,21 @@ HISTORY_BYTES_SUGGEST = 4 * 1024 * 1024
 """From here on continue-as-new is suggested; nothing is ever killed for its length."""
 HEARTBEAT_THROTTLE_DEFAULT_MS = 30_000
 HEARTBEAT_THROTTLE_MAX_MS = 60_000
+HEARTBEAT_THROTTLE_SHARE = 0.8
+"""Of the heartbeat time-out: a heartbeat that is sent so late is still in time."""
+SHARED_HEARTBEATS_MAX = 1_000
+"""Heartbeats of a process pool on their way to the worker; a newer one follows what is dropped."""
+FINISHES_KEPT_MAX = 10_000
+FINISHES_KEPT_BYTES_MAX = 64 * 1024 * 1024
+"""Bounds of what a process can send again after a fail-over, beside its time."""
+MEETINGS_MAX = 3
+"""How often one delivery begins again because the attempt it met has moved on meanwhile."""
+SILENT_HOLDERS_MAX = 1_000
+"""Holders without a sign of life that one process remembers, while it asks them again."""
+DEAD_DEADLINES_MAX = 100
+"""Cancelled deadlines that may lie about before they are swept out."""
+NAMES_SHOWN_MAX = 20
+"""Names that an error lists before it says how many more there are."""
 RETRY_INTERVAL_FACTOR = 100
 """The longest retry interval is this many initial ones when none is given."""
 PUBLISHES_IN_FLIGHT_MAX = 1_000

@@ -14,7 +14,7 @@ from orchestrator.core.retry import backoff_ms, next_delay_ms
 from orchestrator.core.timeouts import dispatch_due_in_ms, holds_delivery
 from orchestrator.core.transition import AttemptName, FinishAttempt, Retry
 from orchestrator.ids import ActivityKey, AttemptToken, EventId, Namespace, RunId, WorkflowId
-from orchestrator.limits import ASK_HOLDER_MS
+from orchestrator.limits import ASK_HOLDER_MS, IDLE_POLL_MS
 from orchestrator.wire.events import ActivityTaskScheduled
 from orchestrator.wire.failure import CanceledFailure, Failure, TimeoutFailure
 from orchestrator.wire.inbox import (
@@ -53,6 +53,7 @@ class AttemptFacts:
     started_at_ms: int | None = None
     heartbeat_at_ms: int | None = None
     deadline_ms: int | None = None
+    cancel_requested: bool = False
     dispatches: int = 0
     losses: int = 0
     holder: str = ""
@@ -174,6 +175,8 @@ class Wait:
     due_in_ms: int
 
 
+Scheduled: TypeAlias = ActivityTaskScheduled | ActivityTask
+"""What says an activity's time-outs and policy: its event, or its task."""
 Verdict: TypeAlias = Expire | Dispatch | AskHolder | Wait
 
 
@@ -205,7 +208,11 @@ def judge_backing_off(
 
 
 def judge_running(
-    name: AttemptName, scheduled: ActivityTaskScheduled, facts: AttemptFacts, *, now_ms: int
+    name: AttemptName,
+    scheduled: Scheduled,
+    facts: AttemptFacts,
+    *,
+    now_ms: int,
 ) -> Verdict:
     """What a due row means for an attempt that somebody runs."""
     if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
@@ -224,31 +231,58 @@ def judge_running(
     return AskHolder(_capped(min(left_ms), facts, now_ms))
 
 
-def lost(
-    name: AttemptName, scheduled: ActivityTaskScheduled, facts: AttemptFacts, *, now_ms: int
-) -> Verdict:
-    """What to do when the holder of a running attempt is gone.
+def may_take_over(task: ActivityTask, facts: AttemptFacts, *, now_ms: int) -> bool:
+    """Whether whoever meets the task of a lost attempt may begin the next one at once: the first
+    loss in a row, with attempts and time left, and no cancel asked. Else `lost` has to judge."""
+    most = task.retry_policy.maximum_attempts
+    return (
+        facts.losses == 0
+        and not facts.cancel_requested
+        and (not most or facts.attempt < most)
+        and (facts.deadline_ms is None or now_ms < facts.deadline_ms)
+    )
 
-    The first loss in a row is made good at once, further ones wait out the policy's back-off; at
-    the last attempt the loss is the outcome.
+
+def lost(
+    name: AttemptName,
+    scheduled: ActivityTaskScheduled,
+    facts: AttemptFacts,
+    *,
+    now_ms: int,
+    silent_ms: int,
+) -> Verdict:
+    """What to do when the holder of a running attempt is gone; `silent_ms`: for how long it has
+    been asked in vain.
+
+    An activity that was to be cancelled is cancelled. The first loss in a row is made good at once,
+    further ones wait out the policy's back-off; at the last attempt the loss is the outcome, once
+    the holder was asked for 10 s.
     """
+    if facts.cancel_requested:
+        return Expire(_canceled_by_loss(name, facts))
     policy = scheduled.retry_policy
     if policy.maximum_attempts and facts.attempt >= policy.maximum_attempts:
-        finish = timed_out(name, scheduled, facts, TimeoutKind.HEARTBEAT)
-        return Expire(finish)
-    if facts.losses == 0:
-        due_in_ms = dispatch_due_in_ms(scheduled, waited_ms=0, repeats=0)
-        return Dispatch(facts.attempt + 1, _capped(due_in_ms, facts, now_ms))
+        if silent_ms < ASK_HOLDER_MS:
+            again_ms = min(IDLE_POLL_MS, ASK_HOLDER_MS - silent_ms)
+            return Wait(_capped(again_ms, facts, now_ms))
+        return Expire(timed_out(name, scheduled, facts, TimeoutKind.HEARTBEAT))
     begun_ms = facts.started_at_ms or now_ms
     wait_ms = begun_ms + backoff_ms(policy, attempt=facts.attempt) - now_ms
-    if wait_ms > 0:
+    if facts.losses and wait_ms > 0:
         return Wait(_capped(wait_ms, facts, now_ms))
     due_in_ms = dispatch_due_in_ms(scheduled, waited_ms=0, repeats=0)
     return Dispatch(facts.attempt + 1, _capped(due_in_ms, facts, now_ms))
 
 
+def _canceled_by_loss(name: AttemptName, facts: AttemptFacts) -> FinishAttempt:
+    entry = ActivityCanceled(
+        run_id=name.run_id, scheduled_event_id=name.event_id, started=_started(facts)
+    )
+    return FinishAttempt(name=name, token=facts.token, entry=entry, due_only=True)
+
+
 def timed_out(
-    name: AttemptName, scheduled: ActivityTaskScheduled, facts: AttemptFacts, kind: TimeoutKind
+    name: AttemptName, scheduled: Scheduled, facts: AttemptFacts, kind: TimeoutKind
 ) -> FinishAttempt:
     """The end of an attempt by clock `kind`: start-to-close and heartbeat are retried by the
     policy, the other two are final. The error before it is the cause."""
@@ -265,22 +299,26 @@ def timed_out(
             outcome = delay
         else:
             retry = Retry(delay_ms=delay, failure=failure)
-    started = None
-    if facts.started_at_ms is not None:
-        started = AttemptStarted(
-            attempt=facts.attempt,
-            time_ms=facts.started_at_ms,
-            identity=facts.holder,
-            last_failure=facts.last_failure,
-        )
     entry = ActivityTimedOut(
         run_id=name.run_id,
         scheduled_event_id=name.event_id,
         failure=failure,
         retry_outcome=outcome,
-        started=started,
+        started=_started(facts),
     )
     return FinishAttempt(name=name, token=facts.token, entry=entry, retry=retry, due_only=True)
+
+
+def _started(facts: AttemptFacts) -> AttemptStarted | None:
+    """How the current attempt began, if it has."""
+    if facts.started_at_ms is None:
+        return None
+    return AttemptStarted(
+        attempt=facts.attempt,
+        time_ms=facts.started_at_ms,
+        identity=facts.holder,
+        last_failure=facts.last_failure,
+    )
 
 
 def _capped(due_in_ms: int, facts: AttemptFacts, now_ms: int) -> int:

@@ -39,6 +39,17 @@ def running_due_in_ms(task: ActivityTask) -> int | None:
     return min(times, default=None)
 
 
+def beaten_due_in_ms(task: ActivityTask, *, running_ms: int) -> int | None:
+    """When an attempt that runs for `running_ms` and has just beaten is looked at next: a heartbeat
+    moves its own deadline, not start-to-close."""
+    times = _given(task.heartbeat_timeout_ms)
+    if task.start_to_close_timeout_ms is not None:
+        times.append(max(0, task.start_to_close_timeout_ms - running_ms))
+    if not task.hold:
+        times.append(ASK_HOLDER_MS)
+    return min(times, default=None)
+
+
 def holds_delivery(scheduled: ActivityTaskScheduled) -> bool:
     """Whether the delivery stays unacknowledged while an attempt runs.
 

@@ -12,19 +12,38 @@ from typing import Any, TypeVar, overload
 
 from orchestrator.definition.signature import AnyFunction, read_signature
 
-_NAME = "__orchestrator_activity__"
+_MARK = "__orchestrator_activity__"
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])  # Any: a user function's own types
 
 
 @dataclass(frozen=True)
+class _Declared:
+    """What the decorator was told."""
+
+    name: str
+    no_thread_cancel_exception: bool
+
+
+@dataclass(frozen=True)
 class ActivityDefinition:
-    """An activity as workers and workflow code see it."""
+    """An activity as workers and workflow code see it.
+
+    `parameters` are the names by which positional arguments arrive, the first `required` of them
+    without default; `takes_more` says whether further ones may follow.
+    """
 
     name: str
     function: AnyFunction
     is_async: bool
     arg_types: tuple[Any, ...] | None  # Any: annotations are of no common type
     ret_type: Any  # Any: as above
+    parameters: tuple[str, ...]
+    required: int
+    takes_more: bool
+    is_unbound: bool
+    """A method without its instance: workflow code may name it, a worker cannot call it."""
+    no_thread_cancel_exception: bool
+    """No cancellation is raised in its thread; it asks `activity.is_cancelled()`."""
 
     @staticmethod
     def of(activity: AnyFunction) -> ActivityDefinition:
@@ -37,31 +56,51 @@ class ActivityDefinition:
             raise ValueError(
                 f"activity {activity.__qualname__} is a class; register an instance of it"
             )
-        name = activity_name(activity)
+        declared = _declared(activity)
         is_function = inspect.isfunction(activity) or inspect.ismethod(activity)
         function = activity if is_function else type(activity).__call__
-        skip_self = not is_function
-        if inspect.isfunction(activity):
-            parameters = list(inspect.signature(activity).parameters)
-            skip_self = bool(parameters) and parameters[0] == "self"
-        signature = read_signature(function, what=f"activity {name}", skip_self=skip_self)
+        parameters = list(inspect.signature(activity).parameters.values())
+        is_unbound = (
+            inspect.isfunction(activity) and bool(parameters) and parameters[0].name == "self"
+        )
+        signature = read_signature(
+            function, what=f"activity {declared.name}", skip_self=is_unbound or not is_function
+        )
+        if is_unbound:
+            parameters = parameters[1:]
+        named = [one for one in parameters if one.kind is not one.VAR_POSITIONAL]
+        named = [one for one in named if one.kind is not one.VAR_KEYWORD]
         return ActivityDefinition(
-            name=name,
+            name=declared.name,
             function=activity,
             is_async=inspect.iscoroutinefunction(function),
             arg_types=signature.arg_types,
             ret_type=signature.ret_type,
+            parameters=tuple(one.name for one in named),
+            required=sum(one.default is one.empty for one in named),
+            takes_more=any(one.kind is one.VAR_POSITIONAL for one in parameters),
+            is_unbound=is_unbound,
+            no_thread_cancel_exception=declared.no_thread_cancel_exception,
         )
 
 
 @overload
 def defn(activity: _Callable, /) -> _Callable: ...
 @overload
-def defn(*, name: str | None = None) -> Callable[[_Callable], _Callable]: ...
 def defn(
-    activity: _Callable | None = None, /, *, name: str | None = None
+    *, name: str | None = None, no_thread_cancel_exception: bool = False
+) -> Callable[[_Callable], _Callable]: ...
+def defn(
+    activity: _Callable | None = None,
+    /,
+    *,
+    name: str | None = None,
+    no_thread_cancel_exception: bool = False,
 ) -> _Callable | Callable[[_Callable], _Callable]:
     """Declare an activity; the default name is the function's, or the class's.
+
+    With `no_thread_cancel_exception` a sync activity in a thread is never interrupted by an
+    exception when it is cancelled: it looks by itself.
 
     Raises:
         ValueError: the name is empty, a parameter is keyword-only, or it is not callable.
@@ -79,7 +118,7 @@ def defn(
                 raise ValueError(f"activity class {target.__qualname__} needs a __call__ method")
             function = inspect.getattr_static(target, "__call__")
         read_signature(function, what=f"activity {given}", skip_self=False)
-        setattr(target, _NAME, given)
+        setattr(target, _MARK, _Declared(given, no_thread_cancel_exception))
         return decorated
 
     return decorate if activity is None else decorate(activity)
@@ -91,10 +130,18 @@ def activity_name(activity: str | AnyFunction) -> str:
     Raises:
         ValueError: it is not decorated.
     """
-    if isinstance(activity, str):
-        return activity
-    found = getattr(activity, _NAME, None)
-    if not isinstance(found, str):
+    return activity if isinstance(activity, str) else _declared(activity).name
+
+
+def is_interruptible(activity: AnyFunction) -> bool:
+    """Whether a cancellation may be raised in the thread of a sync activity; decorated or not."""
+    found = getattr(activity, _MARK, None)
+    return not (isinstance(found, _Declared) and found.no_thread_cancel_exception)
+
+
+def _declared(activity: AnyFunction) -> _Declared:
+    found = getattr(activity, _MARK, None)
+    if not isinstance(found, _Declared):
         shown = getattr(activity, "__qualname__", repr(activity))
         raise ValueError(f"{shown} is not an activity: decorate it with @activity.defn")
     return found

@@ -121,10 +121,12 @@ class Duties:
             await self._redrive.take(due.wakeups)
         if len(due.timers) == DUE_ROWS_MAX or len(due.wakeups) == DUE_ROWS_MAX:
             self.expect(shard, self._clock.now_ms())
-        elif due.next_due_ms is not None and shard in self._share:
-            # Beyond the next full round nobody needs to remember it.
+        elif due.next_due_ms is not None:
+            # Beyond the next full round nobody needs to remember it. In a shard of others only what
+            # was expected here is waited for: nothing was due, so this look came too early.
             left_ms = due.next_due_ms - due.now_ms
-            if left_ms <= IDLE_POLL_MS:
+            came_early = not due.timers and not due.wakeups
+            if left_ms <= IDLE_POLL_MS and (came_early or shard in self._share):
                 self.expect(shard, self._clock.now_ms() + left_ms)
 
     async def _take(self, row: DueRow, *, now_ms: int) -> None:

@@ -22,7 +22,8 @@ from orchestrator.core.attempts import (
     task_of,
 )
 from orchestrator.core.transition import AttemptName, ForcedClose, Redispatch
-from orchestrator.ids import Namespace
+from orchestrator.ids import AttemptToken, Namespace
+from orchestrator.limits import SILENT_HOLDERS_MAX
 from orchestrator.ports.store import (
     Appended,
     AttemptRecord,
@@ -53,6 +54,8 @@ class Timers:
         self._dispatcher = dispatcher
         self._namespace = namespace
         self._retention_ms = retention_ms
+        self._silences: dict[AttemptToken | None, int] = {}
+        """Since when the holders of attempts were asked in vain."""
 
     async def take(self, row: DueRow, *, now_ms: int) -> None:
         """Act on one due row; a row that has moved or gone meanwhile is left alone."""
@@ -102,8 +105,10 @@ class Timers:
                 verdict = judge_backing_off(name, scheduled, facts, now_ms=now_ms)
             case AttemptState.RUNNING:
                 verdict = judge_running(name, scheduled, facts, now_ms=now_ms)
-                if isinstance(verdict, AskHolder) and not await self._holder_lives(record):
-                    verdict = lost(name, scheduled, facts, now_ms=now_ms)
+                if isinstance(verdict, AskHolder):
+                    silent_ms = await self._silent_ms(record, now_ms=now_ms)
+                    if silent_ms is not None:
+                        verdict = lost(name, scheduled, facts, now_ms=now_ms, silent_ms=silent_ms)
             case AttemptState.DONE:
                 return
             case _ as unknown:
@@ -122,10 +127,12 @@ class Timers:
             case Wait(due_in_ms) | AskHolder(due_in_ms):
                 await self._store.postpone(name, due_in_ms=due_in_ms)
             case Expire(finish):
+                self._silences.pop(record.token, None)
                 finished = await self._store.finish(finish)
                 if isinstance(finished, Finished) and finished.wake is not None:
                     self._dispatcher.wake(row.workflow_id, finished.wake)
             case Dispatch(attempt, due_in_ms):
+                self._silences.pop(record.token, None)
                 redispatch = Redispatch(
                     name=name,
                     token=record.token if record.state is AttemptState.RUNNING else None,
@@ -154,8 +161,16 @@ class Timers:
         )
         self._dispatcher.activity(task_of(run, scheduled, facts_of(record)))
 
-    async def _holder_lives(self, record: AttemptRecord) -> bool:
-        return record.holder is not None and await self._store.is_alive(record.holder)
+    async def _silent_ms(self, record: AttemptRecord, *, now_ms: int) -> int | None:
+        """For how long the holder has given no sign of life when asked by this process; None: it
+        lives."""
+        if record.holder is not None and await self._store.is_alive(record.holder):
+            self._silences.pop(record.token, None)
+            return None
+        since_ms = self._silences.setdefault(record.token, now_ms)
+        while len(self._silences) > SILENT_HOLDERS_MAX:
+            del self._silences[next(iter(self._silences))]  # the oldest; it is only asked longer
+        return now_ms - since_ms
 
 
 def facts_of(record: AttemptRecord) -> AttemptFacts:
@@ -170,6 +185,7 @@ def facts_of(record: AttemptRecord) -> AttemptFacts:
         started_at_ms=record.started_at_ms,
         heartbeat_at_ms=record.heartbeat_at_ms,
         deadline_ms=record.deadline_ms,
+        cancel_requested=record.cancel_requested,
         dispatches=record.dispatches,
         losses=record.losses,
         holder=record.holder or "",

@@ -170,7 +170,7 @@ def _begun() -> Begun:
         pid=os.getpid(),
         workflow_id=info.workflow_id,
         run_id=info.workflow_run_id,
-        scheduled_event_id=getattr(info, "scheduled_event_id", 0) or int(info.activity_id),
+        scheduled_event_id=info.scheduled_event_id,
         activity_type=info.activity_type,
         attempt=info.attempt,
     )

@@ -4,6 +4,7 @@ them: workflow tasks, activity tasks, and the engine's duties.
 Names and meanings are those of Temporal's Python SDK.
 """
 
+from orchestrator.worker.shared_state import SharedStateManager
 from orchestrator.worker.worker import Worker
 
-__all__ = ["Worker"]
+__all__ = ["SharedStateManager", "Worker"]

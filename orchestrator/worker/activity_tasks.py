@@ -6,63 +6,69 @@
     wake     the run's wake-up, if this was the first news
     ack      last: when the wake-up is confirmed, or there was nothing to publish
 
-A delivery that comes again while its attempt runs here is adopted: it is acknowledged with the
-first. One whose holder is gone makes its row due at once; the loss is judged where all losses are,
-by the duties.
+A delivery that comes again while its attempt is in work here is adopted: it is settled with the
+first. One whose holder is gone is taken over at once if this is the first loss in a row; all other
+losses are judged by the duties, whose row is made due now. While the store does not answer, the
+same call is repeated and the delivery kept: what has run is never run again for that.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
-from orchestrator.core.attempts import completed, failed, name_of
+import msgspec
+
+from orchestrator.activity import ActivityCancellationDetails
+from orchestrator.core.attempts import (
+    AskHolder,
+    completed,
+    failed,
+    judge_running,
+    may_take_over,
+    name_of,
+)
 from orchestrator.core.shard import shard_of
-from orchestrator.core.timeouts import running_due_in_ms
+from orchestrator.core.timeouts import beaten_due_in_ms, running_due_in_ms
 from orchestrator.core.transition import AttemptName, BeginAttempt, FinishAttempt, Heartbeat
+from orchestrator.engine.timers import facts_of
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import AttemptToken, Namespace, ProcessName, ShardId, WorkflowId
-from orchestrator.limits import ASK_HOLDER_MS
+from orchestrator.limits import DRIVEN_BY_ARMER_MS, IDLE_POLL_MS, MEETINGS_MAX, SLOT_WAIT_MS
 from orchestrator.ports.broker import Broker, DeadQueue, Delivery, Outgoing, Published
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import (
     AlreadyDone,
     AlreadyRunning,
     Begun,
+    FinishAnswer,
     Finished,
     Gone,
     RetryAt,
     Store,
+    Wake,
 )
 from orchestrator.relay.certainty import until_known
 from orchestrator.relay.dispatch import Dispatcher
+from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire import codec
-from orchestrator.wire.failure import Failure
+from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.inbox import AttemptStarted
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
+from orchestrator.worker.attempt import Abandoned, Attempt, Execute, Outcome, Work
+from orchestrator.worker.finishes import KeptFinishes
+from orchestrator.worker.reports import Reports
+from orchestrator.worker.slots import Slots
 
-Execute = Callable[["Attempt"], Awaitable["Payload | Failure | None"]]
-"""Runs user code; a failure is an answer, not an exception."""
-Expect = Callable[[ShardId, int], None]
-"""Something is due on a shard at a time: drive it."""
-
-
-@dataclass(slots=True)
-class Attempt:
-    """An attempt that runs here. `cancelled` is set when it shall stop."""
-
-    task: ActivityTask
-    name: AttemptName
-    token: AttemptToken
-    begun: Begun
-    deliveries: list[Delivery] = field(default_factory=list[Delivery])
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+Expect = Callable[[ShardId, int], None]  # something is due on a shard at a time: drive it
+_T = TypeVar("_T")
 
 
 class ActivityTasks:
-    """Does the activity tasks of one worker. Owns a task for each delivery in work."""
+    """Does the activity tasks of one worker. Owns a task for each attempt in work."""
 
     def __init__(
         self,
@@ -76,7 +82,12 @@ class ActivityTasks:
         execute: Execute,
         expect: Expect,
         mint: Callable[[], str],
+        slots: int | None = None,
+        counters: Counters | None = None,
     ) -> None:
+        """`process` must be this worker's own name: what the store says it runs and is not in work
+        here counts as lost. `slots` bounds attempts in work; None leaves it to the prefetch, which
+        does not see those that are acknowledged early."""
         self._store = store
         self._broker = broker
         self._dispatcher = dispatcher
@@ -86,26 +97,36 @@ class ActivityTasks:
         self._execute = execute
         self._expect = expect
         self._mint = mint
-        self._running: dict[AttemptName, Attempt] = {}
-        self._work: set[asyncio.Task[None]] = set()
+        self._slots = Slots(slots, clock)
+        self._reports = Reports(Counters() if counters is None else counters, namespace)
+        self._finishes = KeptFinishes()
+        self._in_work: dict[AttemptName, Work] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._is_draining = False
+        self._grace_is_over = False
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
-        """Take a batch from the queue. Never waits; the prefetch bounds what is in work."""
+        """Take a batch from the queue. Never waits, and runs no user code."""
         for delivery in deliveries:
             try:
                 task = codec.activity_task_decoder.decode(delivery.body)
             except MalformedMessageError as error:
                 self._bury(delivery, str(error))
                 continue
-            work = asyncio.get_running_loop().create_task(self._do(delivery, task))
-            self._work.add(work)
-            work.add_done_callback(self._work.discard)
+            if self._is_draining:
+                delivery.give_back()
+                continue
+            self._take(delivery, task)
 
     def cancel(self, name: AttemptName) -> None:
-        """Ask an attempt that runs here to stop; no effect on others."""
-        attempt = self._running.get(name)
-        if attempt is not None:
-            attempt.cancelled.set()
+        """Ask an attempt that is in work here to stop; no effect on others."""
+        work = self._in_work.get(name)
+        if work is None:
+            return
+        work.cancel_asked = True
+        if work.attempt is not None:
+            work.attempt.stop(ActivityCancellationDetails(cancel_requested=True))
 
     async def heartbeat(self, attempt: Attempt, details: tuple[Payload, ...] | None) -> bool:
         """Tell that an attempt lives; whether it may go on.
@@ -113,96 +134,226 @@ class ActivityTasks:
         Raises:
             UnavailableError: the store does not answer.
         """
+        running_ms = self._clock.now_ms() - attempt.asked_ms
         beat = Heartbeat(
             name=attempt.name,
             token=attempt.token,
             details=details,
-            due_in_ms=running_due_in_ms(attempt.task),
+            due_in_ms=beaten_due_in_ms(attempt.task, running_ms=running_ms),
         )
         answer = await self._store.heartbeat(beat)
-        if isinstance(answer, Gone) or answer.cancel_requested:
-            attempt.cancelled.set()
-            return False
-        return True
+        if isinstance(answer, Gone):
+            attempt.stop(ActivityCancellationDetails(not_found=True))
+        elif answer.cancel_requested:
+            attempt.stop(ActivityCancellationDetails(cancel_requested=True))
+        return attempt.stopping is None
 
-    async def drain(self) -> None:
-        """Wait until nothing is in work."""
-        while self._work:
-            await asyncio.wait(self._work)
+    async def drain(self, *, grace_ms: int | None = None) -> None:
+        """Begin nothing more and wait until nothing is in work.
+
+        What still runs after `grace_ms` is asked to stop, and waited for all the same: code that
+        neither ends nor lets itself be cancelled is ended by `abort` only. None: nothing is asked
+        to stop.
+        """
+        self._is_draining = True
+        if grace_ms is not None:
+            if self._tasks:
+                self._idle.clear()
+                await self._clock.wait(self._idle, timeout_ms=grace_ms)
+            self._grace_is_over = True
+            for work in list(self._in_work.values()):
+                if work.attempt is not None:
+                    work.attempt.stop(ActivityCancellationDetails(worker_shutdown=True))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def abort(self) -> None:
         """Cancel everything in work: what is unfinished is delivered again, elsewhere."""
-        for work in self._work:
-            work.cancel()
+        self._is_draining = True
+        for task in self._tasks:
+            task.cancel()
 
-    async def _do(self, delivery: Delivery, task: ActivityTask) -> None:
-        try:
-            await self._attempt(delivery, task)
-        except UnavailableError:
-            delivery.give_back()
+    async def repeat_finishes(self) -> None:
+        """Tell the ends of the last 30 s once more: a fail-over of the store may have lost them.
+        The store answers what it knows already as it did before.
 
-    async def _attempt(self, delivery: Delivery, task: ActivityTask) -> None:
+        Raises:
+            UnavailableError: the store does not answer; call again.
+        """
+        for finish in self._finishes.all(now_ms=self._clock.now_ms()):
+            answer = await until_known(partial(self._store.finish, finish), self._clock)
+            name = finish.name
+            if isinstance(answer, Finished) and answer.wake is not None:
+                self._dispatcher.wake(name.workflow_id, answer.wake)
+            elif isinstance(answer, RetryAt):
+                self._expect_soon(name, answer.at_ms, now_ms=answer.now_ms)
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    def _take(self, delivery: Delivery, task: ActivityTask) -> None:
         name = name_of(task)
-        running = self._running.get(name)
-        if running is not None:
-            running.deliveries.append(delivery)
+        work = self._in_work.get(name)
+        if work is None:
+            work = self._in_work[name] = Work(task, name, [delivery])
+            doing = asyncio.get_running_loop().create_task(self._do(work), name="activity task")
+            self._tasks.add(doing)
+            doing.add_done_callback(self._done)
             return
-        token = AttemptToken(self._mint())
-        begin = BeginAttempt(
-            name=name, token=token, holder=self._process, due_in_ms=running_due_in_ms(task)
-        )
-        answer = await until_known(lambda: self._store.begin(begin), self._clock)
-        match answer:
-            case Begun():
-                await self._run(Attempt(task, name, token, answer, [delivery]))
-            case AlreadyRunning():
-                await self._meet(delivery, task, answer)
-            case AlreadyDone(wake=wake):
-                self._dispatcher.wake(
-                    name.workflow_id, wake, lambda confirmed: _settle([delivery], confirmed)
-                )
-            case Gone():
-                delivery.ack()
+        self._reports.adopted()
+        if work.attempt is not None and not work.attempt.task.hold:
+            delivery.ack()  # as the first one was
+        else:
+            work.deliveries.append(delivery)
 
-    async def _meet(self, delivery: Delivery, task: ActivityTask, found: AlreadyRunning) -> None:
-        """Another delivery's attempt runs: here (adopt), elsewhere (its row asks from now on), or
-        nowhere any more (its row is due now)."""
-        name = name_of(task)
-        running = self._running.get(name)
-        if running is not None and running.token == found.token:
-            running.deliveries.append(delivery)
-            return
-        lives = await until_known(lambda: self._store.is_alive(found.holder), self._clock)
-        due_in_ms = 0
-        if lives and found.holder != self._process:
-            due_in_ms = min(running_due_in_ms(task) or ASK_HOLDER_MS, ASK_HOLDER_MS)
-        await until_known(lambda: self._store.postpone(name, due_in_ms=due_in_ms), self._clock)
-        self._expect(self._shard(name.workflow_id), found.now_ms + due_in_ms)
-        delivery.ack()
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks:
+            self._idle.set()
 
-    async def _run(self, attempt: Attempt) -> None:
-        self._running[attempt.name] = attempt
+    async def _do(self, work: Work) -> None:
+        again = work.deliveries[0].redelivered
         try:
-            if not attempt.task.hold:
-                _settle(attempt.deliveries, done=True)
-                attempt.deliveries.clear()
-            outcome = await self._execute(attempt)
-            finish = self._finish_of(attempt, outcome)
-            answer = await until_known(lambda: self._store.finish(finish), self._clock)
+            if not await self._slots.acquire(timeout_ms=SLOT_WAIT_MS):
+                work.settle(done=False)
+                return
+            try:
+                await self._begin(work)
+            finally:
+                self._slots.release()
+        except Exception:  # the boundary of one attempt: the others, and this slot, must go on
+            self._reports.unexpected(work.task, "working on a delivery")
+            # Another worker may do better, once; a delivery that fails again is left to its row.
+            await self._clock.wait(asyncio.Event(), timeout_ms=IDLE_POLL_MS)
+            work.settle(done=again or work.attempt is not None)
         finally:
-            del self._running[attempt.name]
-        deliveries = attempt.deliveries
-        workflow_id = attempt.name.workflow_id
+            if self._in_work.get(work.name) is work:
+                del self._in_work[work.name]
+
+    async def _begin(self, work: Work) -> None:
+        take_over: AttemptToken | None = None
+        task = work.task
+        for _ in range(MEETINGS_MAX):
+            if self._is_draining:
+                break
+            if take_over is not None:
+                # The delivery names the attempt before: it is of no use to a third one, so that the
+                # row has to ask for this one's holder.
+                task = msgspec.structs.replace(work.task, hold=False)
+            begin = BeginAttempt(
+                name=work.name,
+                token=AttemptToken(self._mint()),
+                holder=self._process,
+                due_in_ms=running_due_in_ms(task),
+                take_over=take_over,
+            )
+            asked_ms = self._clock.now_ms()
+            answer = await self._certain(partial(self._store.begin, begin))
+            match answer:
+                case Begun():
+                    await self._run(work, task, begin, answer, asked_ms)
+                    return
+                case AlreadyDone(wake=wake):
+                    self._wake(work, work.name.workflow_id, wake)
+                    return
+                case Gone():
+                    work.settle(done=True)
+                    return
+                case AlreadyRunning():
+                    take_over = await self._meet(work, answer)
+                    if take_over is None:
+                        work.settle(done=True)
+                        return
+        work.settle(done=False)
+
+    async def _meet(self, work: Work, found: AlreadyRunning) -> AttemptToken | None:
+        """Another attempt runs, elsewhere or not any more. The token to take over from; None when
+        its row looks after it from now on."""
+        name, task = work.name, work.task
+        # What is in work here was adopted: an attempt under our own name is lost.
+        lives = found.holder != self._process and await self._certain(
+            partial(self._store.is_alive, found.holder)
+        )
+        record = await self._certain(
+            partial(self._store.record, name.workflow_id, name.run_id, name.event_id)
+        )
+        if record is None or record.token != found.token:
+            return found.token  # It has moved on: beginning finds out what it is now.
+        facts, due_in_ms = facts_of(record), 0
+        if lives:
+            verdict = judge_running(name, task, facts, now_ms=found.now_ms)
+            due_in_ms = verdict.due_in_ms if isinstance(verdict, AskHolder) else 0
+        else:
+            self._reports.lost(task, found.holder)
+            if may_take_over(task, facts, now_ms=found.now_ms):
+                return found.token
+        await self._certain(partial(self._store.postpone, name, due_in_ms=due_in_ms))
+        self._expect_soon(name, found.now_ms + due_in_ms, now_ms=found.now_ms)
+        return None
+
+    async def _run(
+        self, work: Work, task: ActivityTask, begin: BeginAttempt, begun: Begun, asked_ms: int
+    ) -> None:
+        if begun.attempt != task.attempt:
+            task = msgspec.structs.replace(task, attempt=begun.attempt)
+            del self._in_work[work.name]
+            work.name = name_of(task)
+            self._in_work[work.name] = work
+        attempt = work.attempt = Attempt(task, work.name, begin.token, begun, asked_ms)
+        self._reports.begun()
+        if not task.hold:
+            work.settle(done=True)
+        if work.cancel_asked:
+            attempt.stop(ActivityCancellationDetails(cancel_requested=True))
+        if self._grace_is_over:
+            attempt.stop(ActivityCancellationDetails(worker_shutdown=True))
+        outcome = await self._outcome(attempt)
+        if isinstance(outcome, Abandoned):
+            self._reports.abandoned(attempt)
+            now_ms = self._clock.now_ms()
+            self._expect_soon(attempt.name, now_ms, now_ms=now_ms)
+            work.settle(done=True)
+            return
+        told, answer = await self._finish(attempt, outcome)
+        self._reports.ended(attempt, told, answer)
         match answer:
             case Finished(wake=wake) if wake is not None:
-                self._dispatcher.wake(
-                    workflow_id, wake, lambda confirmed: _settle(deliveries, confirmed)
-                )
-            case RetryAt(at_ms=at_ms):
-                self._expect(self._shard(workflow_id), at_ms)
-                _settle(deliveries, done=True)
+                self._wake(work, attempt.name.workflow_id, wake)
+            case RetryAt(at_ms=at_ms, now_ms=now_ms):
+                self._expect_soon(attempt.name, at_ms, now_ms=now_ms)
+                work.settle(done=True)
             case Finished() | Gone():
-                _settle(deliveries, done=True)
+                work.settle(done=True)
+
+    async def _outcome(self, attempt: Attempt) -> Outcome:
+        try:
+            return await self._execute(attempt, partial(self._beat, attempt))
+        except (
+            Exception
+        ) as error:  # the boundary of execution: a bug of ours still ends the attempt
+            self._reports.unexpected(attempt.task, "executing")
+            return _hindered("the worker could not execute the activity", error)
+
+    async def _beat(self, attempt: Attempt, details: tuple[Payload, ...]) -> None:
+        await self.heartbeat(attempt, details)
+
+    async def _finish(
+        self, attempt: Attempt, outcome: Payload | Failure | None
+    ) -> tuple[Payload | Failure | None, FinishAnswer]:
+        """What was told in the end, and the answer."""
+        try:
+            return outcome, await self._tell(attempt, outcome)
+        except (
+            Exception
+        ) as error:  # the boundary of storing: an outcome it cannot take is a failure
+            self._reports.unexpected(attempt.task, "storing the outcome")
+            hindered = _hindered("the worker could not store how the activity ended", error)
+        return hindered, await self._tell(attempt, hindered)
+
+    async def _tell(self, attempt: Attempt, outcome: Payload | Failure | None) -> FinishAnswer:
+        finish = self._finish_of(attempt, outcome)
+        answer = await self._certain(partial(self._store.finish, finish))
+        self._finishes.add(finish, now_ms=self._clock.now_ms())
+        return answer
 
     def _finish_of(self, attempt: Attempt, outcome: Payload | Failure | None) -> FinishAttempt:
         started = AttemptStarted(
@@ -216,19 +367,34 @@ class ActivityTasks:
             return failed(attempt.name, attempt.token, started, outcome, policy)
         return completed(attempt.name, attempt.token, started, outcome)
 
-    def _shard(self, workflow_id: WorkflowId) -> ShardId:
-        return shard_of(self._namespace, workflow_id, shards=self._store.shards)
+    async def _certain(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """The definite answer, however long it takes; only `abort` ends the wait."""
+        while True:
+            try:
+                return await until_known(call, self._clock)
+            except UnavailableError as error:
+                self._reports.unanswered(error)
+
+    def _wake(self, work: Work, workflow_id: WorkflowId, wake: Wake) -> None:
+        self._dispatcher.wake(workflow_id, wake, work.settle)
+
+    def _expect_soon(self, name: AttemptName, due_at_ms: int, *, now_ms: int) -> None:
+        """Drive what is due soon; the rest is the shard's owner's."""
+        if due_at_ms - now_ms <= DRIVEN_BY_ARMER_MS:
+            shard = shard_of(self._namespace, name.workflow_id, shards=self._store.shards)
+            self._expect(shard, due_at_ms)
 
     def _bury(self, delivery: Delivery, reason: str) -> None:
         def buried(outcome: Published) -> None:
-            _settle([delivery], outcome is Published.CONFIRMED)
+            if outcome is Published.CONFIRMED:
+                delivery.ack()
+            else:
+                delivery.give_back()
 
         self._broker.publish(Outgoing(to=DeadQueue(), body=delivery.body, reason=reason), buried)
 
 
-def _settle(deliveries: Sequence[Delivery], done: bool) -> None:
-    for delivery in deliveries:
-        if done:
-            delivery.ack()
-        else:
-            delivery.give_back()
+def _hindered(what: str, error: Exception) -> Failure:
+    """An attempt that failed by no fault of its own; tried again by its policy."""
+    message = f"{what}: {type(error).__name__}: {error}"
+    return Failure(message=message, detail=ApplicationFailure(error_type="WorkerError"))

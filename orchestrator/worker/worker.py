@@ -17,10 +17,13 @@ from typing import Any, Self
 from orchestrator.client import Client
 from orchestrator.core.transition import AttemptName
 from orchestrator.definition.registry import Registry
-from orchestrator.definition.signature import hints_for
 from orchestrator.engine.engine import Engine
 from orchestrator.ids import ShardId, check_task_queue
-from orchestrator.limits import DRAIN_MS
+from orchestrator.limits import (
+    DRAIN_MS,
+    HEARTBEAT_THROTTLE_DEFAULT_MS,
+    HEARTBEAT_THROTTLE_MAX_MS,
+)
 from orchestrator.ports.broker import (
     ActivityQueue,
     Consumer,
@@ -29,12 +32,13 @@ from orchestrator.ports.broker import (
     WorkflowQueue,
 )
 from orchestrator.telemetry.log import bind, get_logger
-from orchestrator.wire.failure import Failure
-from orchestrator.wire.payload import Payload
+from orchestrator.units import to_ms
 from orchestrator.wiring import new_process_name
-from orchestrator.worker.activity_tasks import ActivityTasks, Attempt
+from orchestrator.worker.activity_tasks import ActivityTasks
+from orchestrator.worker.execution import ActivityExecution, check_registry
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.run_cache import RunCache
+from orchestrator.worker.shared_state import SharedStateManager
 from orchestrator.worker.workflow_tasks import WorkflowTasks
 
 
@@ -49,10 +53,17 @@ class Worker:
         workflows: Sequence[type] = (),
         activities: Sequence[Callable[..., Any]] = (),  # Any: user functions of any signature
         activity_executor: Executor | None = None,
+        shared_state_manager: SharedStateManager | None = None,
         max_concurrent_workflow_tasks: int | None = None,
         max_concurrent_activities: int | None = None,
         max_cached_workflows: int | None = None,
         graceful_shutdown_timeout: timedelta = timedelta(),
+        max_heartbeat_throttle_interval: timedelta = timedelta(
+            milliseconds=HEARTBEAT_THROTTLE_MAX_MS
+        ),
+        default_heartbeat_throttle_interval: timedelta = timedelta(
+            milliseconds=HEARTBEAT_THROTTLE_DEFAULT_MS
+        ),
         identity: str | None = None,
         engine_duties: bool = True,
     ) -> None:
@@ -63,17 +74,22 @@ class Worker:
             task_queue: Whose tasks are taken.
             workflows: Classes decorated with `@workflow.defn`.
             activities: Functions, methods or instances decorated with `@activity.defn`.
-            activity_executor: Where sync activities run; required when there is one.
+            activity_executor: Where sync activities run; required when there is one. It stays its
+                owner's.
+            shared_state_manager: Required when that executor is not a pool of threads.
             max_concurrent_workflow_tasks: Tasks in work at a time; default: the setting, 100.
             max_concurrent_activities: Attempts in work at a time; default: the setting, 100.
             max_cached_workflows: Runs kept in memory; 0 replays every task; default: 1,000.
-            graceful_shutdown_timeout: How long activities may go on after `shutdown`.
+            graceful_shutdown_timeout: How long activities may go on after `shutdown` before they
+                are cancelled and begun again elsewhere.
+            max_heartbeat_throttle_interval: Heartbeats are sent at least this often.
+            default_heartbeat_throttle_interval: The same without a heartbeat time-out.
             identity: Who this is, in histories; default: a name of host, process id and chance.
             engine_duties: Whether timers, repeats and start messages are looked after here too.
 
         Raises:
-            ValueError: there is nothing to run, a definition breaks a rule, two have one name, or
-                a bound is not positive.
+            ValueError: there is nothing to run, a definition breaks a rule, two have one name, a
+                sync activity has no place to run, or a bound is not positive.
         """
         if not workflows and not activities:
             raise ValueError("a worker needs at least one workflow or activity")
@@ -81,6 +97,7 @@ class Worker:
         self._client = client
         self._task_queue = check_task_queue(task_queue)
         self._registry = Registry(workflows=workflows, activities=activities)
+        check_registry(self._registry, activity_executor, shared_state_manager)
         self._process = new_process_name()
         self._grace = graceful_shutdown_timeout
         self._workflow_slots = _at_least_1(
@@ -97,7 +114,17 @@ class Worker:
         self._cache = RunCache(cached if max_cached_workflows is None else max_cached_workflows)
         self._sticky = str(self._process) if self._cache.limit > 0 and workflows else None
         self._engine = Engine(services, process=self._process) if engine_duties else None
-        self._executor = activity_executor
+        self._execution = ActivityExecution(
+            self._registry,
+            client.data_converter,
+            services.clock,
+            executor=activity_executor,
+            shared_state=shared_state_manager,
+            max_heartbeat_throttle_ms=to_ms(max_heartbeat_throttle_interval),
+            default_heartbeat_throttle_ms=to_ms(default_heartbeat_throttle_interval),
+            on_fatal=self._fail,
+        )
+        self._fatal: Exception | None = None
         self._workflow_tasks = self._make_workflow_tasks(identity or self._process)
         self._activity_tasks = self._make_activity_tasks()
         self._presence = Presence(
@@ -139,6 +166,8 @@ class Worker:
 
         Raises:
             UnavailableError: a server does not answer at the start.
+            PoolUnusableError: the executor of sync activities broke or was closed; the worker has
+                ended in order.
             RuntimeError: it was run before.
         """
         if self._started.is_set() or self._ended.is_set():
@@ -158,6 +187,8 @@ class Worker:
             raise
         finally:
             self._ended.set()
+        if self._fatal is not None:
+            raise self._fatal
 
     async def shutdown(self) -> None:
         """Take nothing more, finish what is in work, and return when `run` has ended."""
@@ -212,9 +243,11 @@ class Worker:
             services.clock,
             namespace=services.namespace,
             process=self._process,
-            execute=self._execute,
+            execute=self._execution.execute,
             expect=self._expect,
             mint=services.mint,
+            slots=self._activity_slots,
+            counters=services.counters,
         )
 
     async def _begin(self) -> None:
@@ -254,8 +287,9 @@ class Worker:
         self._log.info("worker_draining")
         for consumer in self._consumers:
             await self._try("stopping a consumer", consumer.stop())
-        grace_s = self._grace.total_seconds()
-        await self._within(grace_s, self._activity_tasks.drain(), self._activity_tasks.abort)
+        self._execution.shut_down()
+        await self._activity_tasks.drain(grace_ms=to_ms(self._grace))
+        await self._execution.close()
         await self._within(
             DRAIN_MS / 1000, self._workflow_tasks.drain(), self._workflow_tasks.abort
         )
@@ -283,21 +317,12 @@ class Worker:
         except Exception as error:  # the boundary of an orderly end: the next step must come
             self._log.warning("worker_end_hindered", doing=doing, error=str(error))
 
-    async def _execute(self, attempt: Attempt) -> Payload | Failure | None:
-        """Run an activity; its context, heartbeats and cancellation are not here yet."""
-        task = attempt.task
-        try:
-            definition = self._registry.activities[task.activity_type]
-            hints = hints_for(definition.arg_types, len(task.input))
-            args = self._client.data_converter.from_payloads(task.input, hints)
-            if definition.is_async:
-                result = await definition.function(*args)
-            else:
-                loop = asyncio.get_running_loop()
-                result = await loop.run_in_executor(self._executor, definition.function, *args)
-            return self._client.data_converter.to_payloads([result])[0]
-        except Exception as error:  # the boundary of user code
-            return self._client.data_converter.to_failure(error)
+    def _fail(self, error: Exception) -> None:
+        """It cannot run its activities any more: end, so that others get them."""
+        if self._fatal is None:
+            self._fatal = error
+            self._log.error("worker_failed", error=str(error))
+        self._stopping.set()
 
     def _expect(self, shard: ShardId, due_at_ms: int) -> None:
         if self._engine is not None:

@@ -21,7 +21,9 @@ _LONG_FILES: dict[str, str] = {
     "orchestrator/workflow.py": "the face of workflow code, with every option of its calls",
     "orchestrator/testing/servers.py": "two servers, each by Docker and as a process",
 }
-_LONG_FUNCTIONS: dict[str, str] = {}
+_LONG_FUNCTIONS: dict[str, str] = {
+    "orchestrator/worker/worker.py:__init__": "the face: one option a line, each explained",
+}
 _BANNED_MODULES = frozenset(
     {"utils", "util", "helpers", "helper", "misc", "base", "manager", "handler2", "data", "info"}
 )

@@ -20,7 +20,8 @@ from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.wire.inbox import SignalReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
-from orchestrator.worker.activity_tasks import ActivityTasks, Attempt
+from orchestrator.worker.activity_tasks import ActivityTasks
+from orchestrator.worker.attempt import Attempt, Beat
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.workflow_tasks import WorkflowTasks
 from tests.unit.memory_engine import TurnedClock
@@ -30,7 +31,7 @@ QUEUE = TaskQueue("orders")
 WORKFLOW = WorkflowId("order-1")
 
 
-async def pay(attempt: Attempt) -> Payload:
+async def pay(attempt: Attempt, beat: Beat) -> Payload:
     return Payload.of_json(b'"paid"')
 
 

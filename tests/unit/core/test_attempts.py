@@ -20,11 +20,13 @@ from orchestrator.core.attempts import (
     judge_running,
     judge_waiting,
     lost,
+    may_take_over,
     name_of,
     task_of,
 )
 from orchestrator.core.retry import backoff_ms, next_delay_ms
 from orchestrator.core.shard import owners, shard_of
+from orchestrator.core.timeouts import beaten_due_in_ms
 from orchestrator.core.transition import AttemptName
 from orchestrator.ids import (
     ActivityKey,
@@ -170,22 +172,73 @@ def test_a_silent_attempt_ends_by_its_heartbeat_time_out() -> None:
 
 
 def test_the_first_lost_holder_is_replaced_at_once() -> None:
-    verdict = lost(NAME, activity(), RUNNING, now_ms=T0 + 10)
+    verdict = lost(NAME, activity(), RUNNING, now_ms=T0 + 10, silent_ms=0)
     assert isinstance(verdict, Dispatch)
     assert verdict.attempt == 2
 
 
 def test_the_second_loss_in_a_row_waits_out_the_back_off() -> None:
     facts = replace(RUNNING, losses=1)
-    assert lost(NAME, activity(), facts, now_ms=T0 + 10) == Wait(990)
-    assert isinstance(lost(NAME, activity(), facts, now_ms=T0 + 1_000), Dispatch)
+    assert lost(NAME, activity(), facts, now_ms=T0 + 10, silent_ms=0) == Wait(990)
+    verdict = lost(NAME, activity(), facts, now_ms=T0 + 1_000, silent_ms=0)
+    assert isinstance(verdict, Dispatch)
 
 
-def test_a_loss_at_the_last_attempt_is_the_outcome() -> None:
+def test_a_loss_at_the_last_attempt_is_the_outcome_after_asking_for_ten_seconds() -> None:
     once = activity(retry_policy=RetryOptions(maximum_attempts=1))
-    verdict = lost(NAME, once, RUNNING, now_ms=T0 + 10)
+    assert lost(NAME, once, RUNNING, now_ms=T0 + 10, silent_ms=0) == Wait(1_000)
+    assert lost(NAME, once, RUNNING, now_ms=T0 + 10, silent_ms=9_500) == Wait(500)
+    verdict = lost(NAME, once, RUNNING, now_ms=T0 + 10, silent_ms=10_000)
     assert isinstance(verdict, Expire)
     assert verdict.finish.retry is None
+
+
+def test_a_loss_of_what_was_to_be_cancelled_cancels_it() -> None:
+    facts = replace(RUNNING, cancel_requested=True)
+    verdict = lost(NAME, activity(), facts, now_ms=T0 + 10, silent_ms=0)
+    assert isinstance(verdict, Expire)
+    assert isinstance(verdict.finish.entry, ActivityCanceled)
+    assert verdict.finish.entry.started is not None
+
+
+@pytest.mark.parametrize(
+    ("policy", "facts", "expected"),
+    [
+        (RetryOptions(), RUNNING, True),
+        (RetryOptions(maximum_attempts=2), RUNNING, True),
+        (RetryOptions(maximum_attempts=1), RUNNING, False),
+        (RetryOptions(), replace(RUNNING, losses=1), False),
+        (RetryOptions(), replace(RUNNING, cancel_requested=True), False),
+        (RetryOptions(), replace(RUNNING, deadline_ms=T0 + 10), False),
+        (RetryOptions(), replace(RUNNING, deadline_ms=T0 + 11), True),
+    ],
+)
+def test_only_a_first_loss_is_taken_over_at_once(
+    policy: RetryOptions, facts: AttemptFacts, expected: bool
+) -> None:
+    run = RunFacts(
+        namespace=Namespace("default"),
+        workflow_id=WORKFLOW,
+        run_id=RUN,
+        workflow_type="Order",
+        task_queue="orders",
+    )
+    task = task_of(run, activity(retry_policy=policy), facts)
+    assert may_take_over(task, facts, now_ms=T0 + 10) is expected
+
+
+def test_a_heartbeat_does_not_move_start_to_close() -> None:
+    run = RunFacts(
+        namespace=Namespace("default"),
+        workflow_id=WORKFLOW,
+        run_id=RUN,
+        workflow_type="Order",
+        task_queue="orders",
+    )
+    task = task_of(run, activity(heartbeat_timeout_ms=4_000), RUNNING)
+    assert beaten_due_in_ms(task, running_ms=3_000) == 4_000
+    assert beaten_due_in_ms(task, running_ms=9_000) == 1_000
+    assert beaten_due_in_ms(task, running_ms=12_000) == 0
 
 
 def test_a_task_made_again_is_the_same_task() -> None:

@@ -5,46 +5,38 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from orchestrator import activity
+from orchestrator.converter import DataConverter
+from orchestrator.testing import ActivityEnvironment
 from orchestrator.testing.ledger import ActivityName, Begun, Effect, Ended, Ledger
-
-
-class _Context:
-    """The attempt in which the test pretends to be."""
-
-    def __init__(self) -> None:
-        self.info = activity.Info(
-            activity_id="5",
-            activity_type="validate_and_pay",
-            attempt=2,
-            heartbeat_details=(),
-            heartbeat_timeout=None,
-            schedule_to_close_timeout=None,
-            scheduled_time=datetime.now(UTC),
-            start_to_close_timeout=None,
-            started_time=datetime.now(UTC),
-            task_queue="orders",
-            workflow_id="order-1",
-            workflow_namespace="default",
-            workflow_run_id="run-1",
-            workflow_type="Order",
-        )
-
-    def heartbeat(self, *details: object) -> None: ...
-
-    def is_cancelled(self) -> bool:
-        return False
+from orchestrator.worker.activity_context import LocalContext, LocalOccurrence
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    token = activity.current_context.set(_Context())
+    """A ledger, inside of an attempt."""
+    info = replace(
+        ActivityEnvironment.default_info(),
+        activity_type="validate_and_pay",
+        attempt=2,
+        scheduled_event_id=5,
+        workflow_id="order-1",
+        workflow_run_id="run-1",
+    )
+    context = LocalContext(
+        info,
+        DataConverter.default.payload_converter,
+        on_heartbeat=lambda *details: None,
+        worker_shutdown=LocalOccurrence(),
+        interruption=None,
+    )
+    token = activity.current_context.set(context)
     yield Ledger(tmp_path / "ledger.jsonl")
     activity.current_context.reset(token)
 

@@ -8,64 +8,14 @@ from itertools import count
 
 import pytest
 
-from orchestrator.adapters.memory.broker import MemoryBroker
+from orchestrator.activity import ActivityCancellationDetails
 from orchestrator.exceptions import UnavailableError
-from orchestrator.ids import ProcessName
 from orchestrator.ports.broker import ActivityQueue, Outgoing
 from orchestrator.wire import codec
-from orchestrator.wire.commands import (
-    CompleteWorkflowExecution,
-    RequestCancelActivityTask,
-    ScheduleActivityTask,
-)
-from orchestrator.wire.failure import ApplicationFailure, Failure
+from orchestrator.wire.commands import CompleteWorkflowExecution, RequestCancelActivityTask
 from orchestrator.wire.options import RetryOptions
-from orchestrator.wire.payload import Payload
-from orchestrator.worker.activity_tasks import ActivityTasks, Attempt
-from tests.unit.memory_engine import NAMESPACE, QUEUE, WORKFLOW, Engine
-
-BOOM = Failure(message="boom", detail=ApplicationFailure(error_type="Boom"))
-PAID = Payload.of_json(b'"paid"')
-
-
-class Process:
-    """An activity worker of one process; its user code ends when the test says so."""
-
-    def __init__(self, engine: Engine, name: str) -> None:
-        self.engine = engine
-        self.name = ProcessName(name)
-        self.broker = MemoryBroker(engine.broker._exchange)
-        self.attempts: list[Attempt] = []
-        self.outcomes: asyncio.Queue[Payload | Failure | None] = asyncio.Queue()
-        numbers = count(1)
-        self.tasks = ActivityTasks(
-            engine.store,
-            self.broker,
-            engine.dispatcher,
-            engine.clock,
-            namespace=NAMESPACE,
-            process=self.name,
-            execute=self._execute,
-            expect=engine.duties.expect,
-            mint=lambda: f"{name}-{next(numbers)}",
-        )
-
-    async def open(self) -> None:
-        await self.broker.open()
-        await self.engine.store.announce(self.name)
-        await self.engine.store.listen(self.name, self.tasks.cancel)
-        await self.broker.consume(ActivityQueue(QUEUE), self.tasks.take, prefetch=10)
-
-    async def die(self) -> None:
-        """As by kill -9: nothing is finished, the connections are gone."""
-        self.tasks.abort()
-        await self.engine.store.withdraw(self.name)
-        await self.broker.close()
-        await self.engine.settle()
-
-    async def _execute(self, attempt: Attempt) -> Payload | Failure | None:
-        self.attempts.append(attempt)
-        return await self.outcomes.get()
+from tests.unit.memory_engine import QUEUE, WORKFLOW, Engine
+from tests.unit.worker.processes import BOOM, PAID, Process, ready, schedule
 
 
 @pytest.fixture
@@ -78,25 +28,6 @@ async def first(engine: Engine) -> AsyncIterator[Process]:
     yield made
     made.tasks.abort()
     await made.tasks.drain()
-
-
-async def schedule(engine: Engine, **fields: object) -> None:
-    await engine.start()
-    command = ScheduleActivityTask(
-        **{  # type: ignore[arg-type]  # fields of the Struct
-            "activity_id": "1",
-            "activity_type": "pay",
-            "task_queue": QUEUE,
-            "start_to_close_timeout_ms": 10_000,
-            **fields,
-        }
-    )
-    await engine.commit(command)
-    await engine.pass_time(2_000)
-
-
-async def ready(engine: Engine) -> int | None:
-    return await engine.broker.ready(ActivityQueue(QUEUE))
 
 
 async def test_a_result_wakes_its_run_and_then_the_delivery_is_acked(
@@ -154,7 +85,6 @@ async def test_a_short_activity_of_a_killed_worker_runs_elsewhere_at_once(
     second = Process(engine, "p2")
     await second.open()
     await first.die()
-    await engine.pass_time(0)
     (attempt,) = second.attempts
     assert attempt.task.attempt == 2
     second.outcomes.put_nowait(PAID)
@@ -213,7 +143,7 @@ async def test_a_request_to_cancel_reaches_the_running_attempt_without_a_heartbe
     await schedule(engine)
     await engine.commit(RequestCancelActivityTask(activity_id="1"))
     await engine.settle()
-    assert first.attempts[0].cancelled.is_set()
+    assert first.attempts[0].stopping == ActivityCancellationDetails(cancel_requested=True)
 
 
 async def test_a_heartbeat_says_whether_to_go_on(engine: Engine, first: Process) -> None:

@@ -21,8 +21,9 @@ from orchestrator.wire.messages import QueryResponse, Response
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import QueryTask
-from orchestrator.worker.activity_tasks import ActivityTasks, Attempt
+from orchestrator.worker.activity_tasks import ActivityTasks
 from orchestrator.worker.advance import Isolate
+from orchestrator.worker.attempt import Attempt, Beat
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.user_code import Guard, unguarded
 from orchestrator.worker.workflow_tasks import WorkflowTasks
@@ -107,7 +108,7 @@ class Worker:
         """Deliveries that are neither acked nor given back."""
         return sum(len(consumer.in_hand) for consumer in self.broker._consumers)
 
-    async def _pay(self, attempt: Attempt) -> Payload | Failure | None:
+    async def _pay(self, attempt: Attempt, beat: Beat) -> Payload | Failure | None:
         self.paid.append(attempt)
         if not self._pays:
             await asyncio.Event().wait()

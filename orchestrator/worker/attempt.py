@@ -1,0 +1,83 @@
+"""One attempt that runs here, as those who deliver it and those who execute it share it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from orchestrator.activity import ActivityCancellationDetails
+from orchestrator.core.transition import AttemptName
+from orchestrator.ids import AttemptToken
+from orchestrator.ports.broker import Delivery
+from orchestrator.ports.store import Begun
+from orchestrator.wire.failure import Failure
+from orchestrator.wire.payload import Payload
+from orchestrator.wire.tasks import ActivityTask
+
+
+class Abandoned(Enum):
+    """The code ended because its time was over or its run gone: the store's row has the word."""
+
+    BY_STORE = "by_store"
+
+
+Outcome: TypeAlias = Payload | Failure | Abandoned | None
+"""How an attempt ended; None: completed without a result."""
+Beat: TypeAlias = Callable[["tuple[Payload, ...]"], Awaitable[None]]
+"""Sends a heartbeat; its answer may stop the attempt. Raises UnavailableError without an answer."""
+Execute: TypeAlias = Callable[["Attempt", Beat], Awaitable[Outcome]]
+"""Runs user code; a failure is an answer, not an exception."""
+OnStop: TypeAlias = Callable[[ActivityCancellationDetails], None]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt that runs here.
+
+    `asked_ms` is the time of this process just before it asked to begin: the store's time-outs run
+    from then on or later. `stopping` says why it shall end, once it shall.
+    """
+
+    task: ActivityTask
+    name: AttemptName
+    token: AttemptToken
+    begun: Begun
+    asked_ms: int
+    stopping: ActivityCancellationDetails | None = None
+    _on_stop: OnStop | None = None
+
+    def stop(self, details: ActivityCancellationDetails) -> None:
+        """Ask it to end; the first reason stays."""
+        if self.stopping is None:
+            self.stopping = details
+            if self._on_stop is not None:
+                self._on_stop(details)
+
+    def when_stopping(self, on_stop: OnStop) -> None:
+        """Call `on_stop` when it shall end, at once if that was asked before."""
+        self._on_stop = on_stop
+        if self.stopping is not None:
+            on_stop(self.stopping)
+
+
+@dataclass(slots=True)
+class Work:
+    """What was delivered of one attempt: `attempt` is set while it runs here. `cancel_asked`: the
+    notice came before the answer to begin."""
+
+    task: ActivityTask
+    name: AttemptName
+    deliveries: list[Delivery] = field(default_factory=list[Delivery])
+    attempt: Attempt | None = None
+    cancel_asked: bool = False
+
+    def settle(self, done: bool) -> None:
+        """Acknowledge, or give back, all that is in hand."""
+        for delivery in self.deliveries:
+            if done:
+                delivery.ack()
+            else:
+                delivery.give_back()
+        self.deliveries.clear()
