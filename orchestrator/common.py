@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,18 @@ class QueryRejectCondition(IntEnum):
     NONE = 1
     NOT_OPEN = 2
     NOT_COMPLETED_CLEANLY = 3
+
+
+class RawValue:
+    """A value that was not converted: what dynamic handlers get, and a way to pass a payload on.
+
+    `workflow.payload_converter().from_payload(raw.payload, SomeType)` converts it.
+    """
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: Any) -> None:  # Any: a Payload of `wire`, a layer above
+        self.payload = payload
+
+    def __repr__(self) -> str:
+        return f"RawValue({self.payload!r})"

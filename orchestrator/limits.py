@@ -123,6 +123,9 @@ DRAIN_MS = 10_000
 """How long a worker that ends waits for its workflow tasks; they are short, unless a server is
 away."""
 
+TIMER_MS_MAX = 100 * 365 * 24 * 3600 * 1000
+"""A longer timer is a slip of units; its due time would also leave what scores hold exactly."""
+
 # Counts ----------------------------------------------------------------------------------------
 SHARDS = 128
 """Written when a namespace is made and never changed."""

@@ -26,8 +26,8 @@ from orchestrator.client.queries import ask
 from orchestrator.client.results import closing_event, not_found, outcome_of, view_of
 from orchestrator.common import QueryRejectCondition
 from orchestrator.core.transition import Append, ForcedClose
+from orchestrator.definition.handlers import handler_name
 from orchestrator.definition.signature import read_signature
-from orchestrator.definition.workflow import handler_name
 from orchestrator.exceptions import (
     RPCError,
     RPCStatusCode,

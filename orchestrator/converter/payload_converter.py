@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.common import RawValue
 from orchestrator.converter.json_values import decode_json, encode_json, name_of_type
 from orchestrator.exceptions import ConversionError, PayloadTooLargeError
 from orchestrator.limits import PAYLOAD_BYTES_MAX
@@ -154,7 +155,8 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
 
 
 class CompositePayloadConverter(PayloadConverter):
-    """Asks its parts in order, and holds every payload to the size limit."""
+    """Asks its parts in order, and holds every payload to the size limit. A RawValue is passed on
+    as it is, and given where one is asked for."""
 
     def __init__(self, *converters: EncodingPayloadConverter) -> None:
         """Of two parts with one encoding, the first reads.
@@ -191,6 +193,10 @@ class CompositePayloadConverter(PayloadConverter):
         return payload
 
     def _first_payload(self, value: Any) -> Payload:  # Any: user's value
+        if isinstance(value, RawValue):
+            if isinstance(value.payload, Payload):
+                return value.payload
+            raise ConversionError(f"a RawValue holds a Payload, found {value.payload!r:.80}")
         for part in self.converters:
             payload = part.to_payload(value)
             if payload is not None:
@@ -199,6 +205,8 @@ class CompositePayloadConverter(PayloadConverter):
 
     def _from_payload(self, index: int, pair: tuple[Payload, Any]) -> Any:  # Any: hint, value
         payload, hint = pair
+        if hint is RawValue:
+            return RawValue(payload)
         reader = self._readers.get(payload.encoding)
         if reader is None:
             known = ", ".join(sorted(self._readers)) or "none"

@@ -7,16 +7,15 @@ class itself is not changed apart from one attribute that holds its definition.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-from orchestrator.definition.signature import AnyFunction, read_signature
+from orchestrator.definition.handlers import HandlerDefinition, queries_of, signals_of
+from orchestrator.definition.signature import AnyFunction, Signature, read_signature
 
 _RUN = "__orchestrator_run__"
 _INIT = "__orchestrator_init__"
-_SIGNAL = "__orchestrator_signal__"
-_QUERY = "__orchestrator_query__"
 _DEFINITION = "__orchestrator_workflow__"
 
 _Class = TypeVar("_Class", bound=type)
@@ -24,28 +23,32 @@ _Function = TypeVar("_Function", bound=AnyFunction)
 
 
 @dataclass(frozen=True)
-class HandlerDefinition:
-    """A signal or query handler of a class."""
-
-    name: str
-    function: AnyFunction
-    arg_types: tuple[Any, ...] | None  # Any: annotations are of no common type
-    ret_type: Any  # Any: as above
-    attribute: str
-
-
-@dataclass(frozen=True)
 class WorkflowDefinition:
-    """A workflow class as workers and clients see it; `takes_init_args`: `@workflow.init`."""
+    """A workflow class as workers and clients see it; `takes_init_args`: `@workflow.init`.
+
+    Handlers are found by name, the dynamic one under None. Exceptions of the
+    `failure_exception_types` fail the run; by default only those of `orchestrator.exceptions` do,
+    and any other fails the task.
+    """
 
     name: str
     cls: type
     run: AnyFunction
-    arg_types: tuple[Any, ...] | None  # Any: annotations are of no common type
-    ret_type: Any  # Any: as above
+    signature: Signature
     takes_init_args: bool
-    signals: Mapping[str, HandlerDefinition]
-    queries: Mapping[str, HandlerDefinition]
+    signals: Mapping[str | None, HandlerDefinition]
+    queries: Mapping[str | None, HandlerDefinition]
+    failure_exception_types: tuple[type[BaseException], ...] = ()
+
+    @property
+    def arg_types(self) -> tuple[Any, ...] | None:  # Any: annotations are of no common type
+        """Of the run method; None: not all annotated."""
+        return self.signature.arg_types
+
+    @property
+    def ret_type(self) -> Any:  # Any: as above
+        """Of the run method; None: not annotated."""
+        return self.signature.ret_type
 
     @staticmethod
     def of(workflow: type) -> WorkflowDefinition:
@@ -77,19 +80,35 @@ class WorkflowDefinition:
 @overload
 def defn(cls: _Class, /) -> _Class: ...
 @overload
-def defn(*, name: str | None = None, sandboxed: bool = True) -> Callable[[_Class], _Class]: ...
 def defn(
-    cls: _Class | None = None, /, *, name: str | None = None, sandboxed: bool = True
+    *,
+    name: str | None = None,
+    sandboxed: bool = True,
+    failure_exception_types: Sequence[type[BaseException]] = (),
+) -> Callable[[_Class], _Class]: ...
+def defn(
+    cls: _Class | None = None,
+    /,
+    *,
+    name: str | None = None,
+    sandboxed: bool = True,
+    failure_exception_types: Sequence[type[BaseException]] = (),
 ) -> _Class | Callable[[_Class], _Class]:
-    """Declare a workflow class; the default name is the class's. There is no importing sandbox,
-    so `sandboxed` changes nothing and exists for code that is moved here.
+    """Declare a workflow class; the default name is the class's.
+
+    Args:
+        cls: The class, when the decorator is used without parentheses.
+        name: What starts of this workflow say.
+        sandboxed: Changes nothing: there is no importing sandbox. For code that is moved here.
+        failure_exception_types: Exceptions that fail the run instead of the task.
 
     Raises:
         ValueError: the class breaks a rule; the text says which and what to do.
     """
 
     def decorate(target: _Class) -> _Class:
-        definition = _define(target, target.__name__ if name is None else name)
+        given = getattr(target, "__name__", "") if name is None else name
+        definition = _define(target, given, tuple(failure_exception_types))
         setattr(target, _DEFINITION, definition)
         setattr(definition.run, _DEFINITION, definition)
         return target
@@ -126,63 +145,18 @@ def init(function: _Function) -> _Function:
     return function
 
 
-@overload
-def signal(function: _Function, /) -> _Function: ...
-@overload
-def signal(*, name: str | None = None) -> Callable[[_Function], _Function]: ...
-def signal(
-    function: _Function | None = None, /, *, name: str | None = None
-) -> _Function | Callable[[_Function], _Function]:
-    """Mark a method, sync or async, as the handler of a signal."""
-
-    def decorate(target: _Function) -> _Function:
-        setattr(target, _SIGNAL, target.__name__ if name is None else name)
-        return target
-
-    return decorate if function is None else decorate(function)
-
-
-@overload
-def query(function: _Function, /) -> _Function: ...
-@overload
-def query(*, name: str | None = None) -> Callable[[_Function], _Function]: ...
-def query(
-    function: _Function | None = None, /, *, name: str | None = None
-) -> _Function | Callable[[_Function], _Function]:
-    """Mark a sync method as the handler of a query; it may read but not change the workflow.
-
-    Raises:
-        ValueError: it is `async def`.
-    """
-
-    def decorate(target: _Function) -> _Function:
-        if inspect.iscoroutinefunction(target):
-            raise ValueError(f"query {target.__qualname__} must be a plain def: it may not wait")
-        setattr(target, _QUERY, target.__name__ if name is None else name)
-        return target
-
-    return decorate if function is None else decorate(function)
-
-
-def handler_name(handler: str | AnyFunction) -> str:
-    """The name of a signal or query given by name or by its decorated method.
-
-    Raises:
-        ValueError: the method is neither.
-    """
-    if isinstance(handler, str):
-        return handler
-    found = getattr(handler, _SIGNAL, None) or getattr(handler, _QUERY, None)
-    if not isinstance(found, str):
-        raise ValueError(f"{handler!r} is decorated neither as a signal nor as a query")
-    return found
-
-
-def _define(cls: type, name: str) -> WorkflowDefinition:
+def _define(
+    cls: type, name: str, failure_exception_types: tuple[type[BaseException], ...]
+) -> WorkflowDefinition:
     if not inspect.isclass(cls):
         raise ValueError(f"@workflow.defn belongs on a class, found {cls!r}")
     if not name:
         raise ValueError(f"{_where(cls)}: a workflow's name must not be empty")
+    for kind in failure_exception_types:
+        if not (inspect.isclass(kind) and issubclass(kind, BaseException)):
+            raise ValueError(
+                f"{_where(cls)}: failure_exception_types must be exception classes, found {kind!r}"
+            )
     run_method = _find_run(cls)
     signature = read_signature(run_method, what=f"{_where(cls)}.run", skip_self=True)
     takes_init_args = bool(getattr(cls.__init__, _INIT, False))
@@ -191,11 +165,11 @@ def _define(cls: type, name: str) -> WorkflowDefinition:
         name=name,
         cls=cls,
         run=run_method,
-        arg_types=signature.arg_types,
-        ret_type=signature.ret_type,
+        signature=signature,
         takes_init_args=takes_init_args,
-        signals=_handlers(cls, _SIGNAL),
-        queries=_handlers(cls, _QUERY),
+        signals=signals_of(cls),
+        queries=queries_of(cls),
+        failure_exception_types=failure_exception_types,
     )
 
 
@@ -238,36 +212,6 @@ def _check_init(cls: type, run_method: AnyFunction, *, takes_init_args: bool) ->
             f"{_where(cls)}.__init__ takes arguments; decorate it with @workflow.init to get those "
             "of the run method"
         )
-
-
-def _handlers(cls: type, mark: str) -> Mapping[str, HandlerDefinition]:
-    found: dict[str, HandlerDefinition] = {}
-    kind = "signal" if mark == _SIGNAL else "query"
-    for attribute in dir(cls):
-        member = inspect.getattr_static(cls, attribute)
-        name = getattr(member, mark, None)
-        inherited = [
-            base
-            for base in cls.__mro__
-            if isinstance(getattr(vars(base).get(attribute), mark, None), str)
-        ]
-        if not isinstance(name, str):
-            if inherited:
-                raise ValueError(
-                    f"{_where(cls)}.{attribute} overrides a {kind} of {_where(inherited[0])} "
-                    f"without @workflow.{kind}; decorate the override as well"
-                )
-            continue
-        if name in found:
-            raise ValueError(
-                f"{_where(cls)} has two handlers of {kind} {name!r}: {found[name].attribute} and "
-                f"{attribute}"
-            )
-        signature = read_signature(member, what=f"{_where(cls)}.{attribute}", skip_self=True)
-        found[name] = HandlerDefinition(
-            name, member, signature.arg_types, signature.ret_type, attribute
-        )
-    return found
 
 
 def _where(cls: type) -> str:

@@ -7,16 +7,13 @@ the line of user code.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
+from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from orchestrator.replay.control import NondeterminismError
+from orchestrator.replay.source import Source, caller, describe
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
-
-_INTERNAL = (str(Path(__file__).parent.parent), str(Path(asyncio.__file__).parent))
 
 _EVENT_OF: dict[type, type] = {
     c.ScheduleActivityTask: e.ActivityTaskScheduled,
@@ -28,6 +25,7 @@ _EVENT_OF: dict[type, type] = {
     c.CancelWorkflowExecution: e.WorkflowExecutionCanceled,
     c.ContinueAsNewWorkflowExecution: e.WorkflowExecutionContinuedAsNew,
 }
+_COMMAND_EVENTS = frozenset(_EVENT_OF.values())
 _CLOSING = (
     c.CompleteWorkflowExecution,
     c.FailWorkflowExecution,
@@ -41,67 +39,82 @@ class LoggedCommand:
 
     __slots__ = ("command", "dropped", "source")
 
-    def __init__(self, command: c.Command, source: str) -> None:
+    def __init__(self, command: c.Command, source: Source | None) -> None:
         self.command = command
         self.source = source
         self.dropped = False
 
 
 class CommandLog:
-    """Collects, matches and binds. `bind(command, event_id)` is told of every recorded command."""
+    """Collects, matches and binds. `bind(command, event_id)` is told of every recorded command,
+    `activity_id_of(event_id)` says which activity an event scheduled."""
 
-    def __init__(self, bind: Callable[[c.Command, int], None]) -> None:
+    def __init__(
+        self, bind: Callable[[c.Command, int], None], activity_id_of: Callable[[int], str | None]
+    ) -> None:
         self._bind = bind
+        self._activity_id_of = activity_id_of
         self._entries: list[LoggedCommand] = []
-        self._unbound: list[c.Command] = []
-        self._scheduled: dict[int, str] = {}
+        self._starts: dict[tuple[type[c.Command], str], LoggedCommand] = {}
+        self._unbound: deque[c.Command] = deque()
 
-    def add(self, command: c.Command) -> LoggedCommand:
+    def add(self, command: c.Command) -> None:
         """Append a command and remember the line of user code."""
-        entry = LoggedCommand(command, source_line())
+        entry = LoggedCommand(command, caller())
         self._entries.append(entry)
-        return entry
+        if isinstance(command, c.ScheduleActivityTask | c.StartTimer):
+            self._starts[type(command), _identity(command)] = entry
 
     def drop_start(self, command: type[c.Command], identity: str) -> bool:
         """Take back the start of a timer or activity made in this activation, if there is one."""
-        for entry in reversed(self._entries):
-            if type(entry.command) is command and _identity(entry.command) == identity:
-                entry.dropped = True
-                return True
-        return False
+        entry = self._starts.pop((command, identity), None)
+        if entry is None:
+            return False
+        entry.dropped = True
+        return True
 
     def finish(
-        self, recorded: Sequence[e.HistoryEvent] | None, *, complete: bool
+        self,
+        recorded: Sequence[e.HistoryEvent] | None,
+        *,
+        complete: bool,
+        after_event_id: int,
+        waits_at: Callable[[], str],
     ) -> tuple[c.Command, ...]:
         """End the activation: match with `recorded` (None: nothing is) and return what is new.
+
+        `after_event_id` precedes what is recorded; `waits_at` says where the code stands now.
 
         Raises:
             NondeterminismError: the two differ.
         """
         entries = self._take_entries()
         events = recorded or ()
-        for index, event in enumerate(events):
-            if index >= len(entries):
-                raise NondeterminismError(
-                    f"history has {describe_event(event)}, but the code asked for nothing more "
-                    f"after {len(entries)} command(s); deploy code that still makes this call"
-                )
-            self._match(entries[index], event)
+        for event, entry in zip(events, entries, strict=False):
+            self._match(entry, event)
+        if len(events) > len(entries):
+            last = f"after {describe_command(entries[-1].command)}" if entries else "in this task"
+            raise NondeterminismError(
+                f"history has {describe_event(events[len(entries)])}, but the code asked for "
+                f"nothing more {last}; {waits_at()}"
+            )
         new = entries[len(events) :]
         if recorded is not None and complete and new:
+            last_id = events[-1].event_id if events else after_event_id
             raise NondeterminismError(
-                f"the code asked for {describe_command(new[0].command)} at {new[0].source}, but "
-                f"history has no such event after {len(events)} command event(s) of this task"
+                f"the code asked for {describe_command(new[0].command)} at "
+                f"{describe(new[0].source)}, but history has nothing of the kind: its task made "
+                f"{len(events)} command event(s) and ends with event {last_id}"
             )
         commands = tuple(entry.command for entry in new)
-        self._unbound = list(commands)
+        self._unbound = deque(commands)
         return commands
 
     def accept(self, events: Sequence[e.HistoryEvent]) -> None:
         """Bind new commands to the events they became; may be called in parts, in order."""
         for event in events:
-            if type(event.attributes) in _EVENT_OF.values() and self._unbound:
-                self._bind_one(self._unbound.pop(0), event)
+            if type(event.attributes) in _COMMAND_EVENTS and self._unbound:
+                self._bind(self._unbound.popleft(), event.event_id)
 
     def _take_entries(self) -> list[LoggedCommand]:
         entries: list[LoggedCommand] = []
@@ -112,6 +125,7 @@ class CommandLog:
             if isinstance(entry.command, _CLOSING):
                 break
         self._entries = []
+        self._starts = {}
         return entries
 
     def _match(self, entry: LoggedCommand, event: e.HistoryEvent) -> None:
@@ -126,7 +140,7 @@ class CommandLog:
                         and command.activity_type == attributes.activity_type
                     )
                 case e.ActivityTaskCancelRequested():
-                    found = self._scheduled.get(attributes.scheduled_event_id)
+                    found = self._activity_id_of(attributes.scheduled_event_id)
                     same = found == _identity(command)
                 case e.TimerStarted() | e.TimerCanceled():
                     same = _identity(command) == attributes.timer_id
@@ -135,14 +149,14 @@ class CommandLog:
         if not same:
             raise NondeterminismError(
                 f"history has {describe_event(event)}, but the code asked for "
-                f"{describe_command(command)} at {entry.source}"
+                f"{describe_command(command)} at {describe(entry.source)}"
             )
-        self._bind_one(command, event)
-
-    def _bind_one(self, command: c.Command, event: e.HistoryEvent) -> None:
-        if isinstance(command, c.ScheduleActivityTask):
-            self._scheduled[event.event_id] = command.activity_id
         self._bind(command, event.event_id)
+
+
+def closes(commands: Sequence[c.Command]) -> bool:
+    """Whether these commands end the run."""
+    return bool(commands) and isinstance(commands[-1], _CLOSING)
 
 
 def _identity(command: c.Command) -> str:
@@ -170,17 +184,8 @@ def describe_event(event: e.HistoryEvent) -> str:
     detail = ""
     if isinstance(attributes, e.ActivityTaskScheduled):
         detail = f" {attributes.activity_type!r} (id {attributes.activity_id!r})"
+    elif isinstance(attributes, e.ActivityTaskCancelRequested):
+        detail = f" of event {attributes.scheduled_event_id}"
     elif isinstance(attributes, e.TimerStarted | e.TimerCanceled):
         detail = f" {attributes.timer_id!r}"
     return f"event {event.event_id} {event.type}{detail}"
-
-
-def source_line() -> str:
-    """`file:line` of the innermost frame that is neither ours nor asyncio's."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_INTERNAL) and not name.startswith("<"):
-            return f"{name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "an unknown line"

@@ -14,13 +14,16 @@ class ContinueAsNewError(BaseException):
         self.command = command
 
 
-class WorkflowEvicted(BaseException):
-    """The run leaves memory: its code is unwound and may wish for nothing more."""
-
-
 class NondeterminismError(OrchestratorError):
     """On replay the code did not do what history says it did."""
 
 
 class ReadOnlyContextError(OrchestratorError):
-    """A query or another read-only place tried to change the workflow."""
+    """A query, a condition or another read-only place tried to change the workflow."""
+
+
+class UnfinishedSignalHandlersWarning(RuntimeWarning):
+    """A run ended while signal handlers were still running; they were given up.
+
+    Wait for `workflow.all_handlers_finished`, or choose HandlerUnfinishedPolicy.ABANDON.
+    """

@@ -1,13 +1,20 @@
-"""Signals and queries: which function answers, and what waits until one does."""
+"""Signals and queries: which function answers, what waits until one does, and what still runs."""
 
 from __future__ import annotations
 
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from orchestrator.definition.signature import AnyFunction, hints_for, read_signature
+from orchestrator.common import RawValue
+from orchestrator.definition.handlers import (
+    HandlerDefinition,
+    HandlerUnfinishedPolicy,
+    runtime_handler,
+)
+from orchestrator.definition.signature import AnyFunction, Signature, hints_for
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import ApplicationError, ConversionError
 from orchestrator.replay.values import Values
@@ -15,79 +22,167 @@ from orchestrator.wire.events import WorkflowExecutionSignaled
 from orchestrator.wire.payload import Payload
 
 _log = logging.getLogger("orchestrator.replay")
-_Bound = tuple[AnyFunction, tuple[Any, ...] | None]  # Any: annotations are of no common type
 
 
-class Handlers:
-    """The handlers of one object. `start(call)` makes a task of a decoded signal."""
+class SignalCall:
+    """A decoded signal: what to call, and how its handler may be left behind."""
+
+    __slots__ = ("call", "name", "unfinished_policy")
 
     def __init__(
         self,
-        definition: WorkflowDefinition,
-        instance: object,
-        values: Values,
-        start: Callable[[Callable[[], Any]], None],  # Any: sync or async handlers
+        name: str,
+        call: Callable[[], Any],  # Any: sync or async handlers
+        unfinished_policy: HandlerUnfinishedPolicy,
+    ) -> None:
+        self.name = name
+        self.call = call
+        self.unfinished_policy = unfinished_policy
+
+
+class _Bound(NamedTuple):
+    """A handler with the object it belongs to."""
+
+    function: AnyFunction
+    definition: HandlerDefinition
+
+
+class Handlers:
+    """The handlers of one run. `start(call)` makes a task of a decoded signal; `quiet()` says
+    whether a log line would be a repetition."""
+
+    def __init__(
+        self, values: Values, start: Callable[[SignalCall], None], quiet: Callable[[], bool]
     ) -> None:
         self._values = values
         self._start = start
-        self._signals: dict[str, _Bound] = {
-            name: (getattr(instance, handler.attribute), handler.arg_types)
-            for name, handler in definition.signals.items()
-        }
-        self._queries: dict[str, _Bound] = {
-            name: (getattr(instance, handler.attribute), handler.arg_types)
-            for name, handler in definition.queries.items()
-        }
-        self._buffered: dict[str, list[WorkflowExecutionSignaled]] = {}
+        self._quiet = quiet
+        self.running: dict[SignalCall, None] = {}
+        """Begun and not ended, in the order in which they came."""
+        self._signals: dict[str | None, _Bound | None] = {}
+        self._queries: dict[str | None, _Bound | None] = {}
+        self._buffered: list[WorkflowExecutionSignaled] = []
+
+    def bind(self, definition: WorkflowDefinition, instance: object) -> None:
+        """Take the decorated methods of `instance`; what its `__init__` has set stays."""
+        for name, found in definition.signals.items():
+            self._signals.setdefault(name, _Bound(getattr(instance, found.attribute), found))
+        for name, found in definition.queries.items():
+            self._queries.setdefault(name, _Bound(getattr(instance, found.attribute), found))
 
     def signal(self, event: WorkflowExecutionSignaled) -> None:
-        """Start the handler, or keep the signal until one is set. Undecodable ones are dropped."""
-        handler = self._signals.get(event.signal_name)
+        """Start the handler, or keep the signal until one is set. What does not fit its handler is
+        dropped with a warning: a sender must not be able to stop a run."""
+        name = event.signal_name
+        handler = self._signals.get(name) or self._signals.get(None)
         if handler is None:
-            self._buffered.setdefault(event.signal_name, []).append(event)
+            self._buffered.append(event)
             return
-        function, arg_types = handler
+        function, definition = handler
         try:
-            args = decode(self._values, event.input, arg_types)
-        except ConversionError:
-            _log.warning("signal_dropped name=%r: undecodable", event.signal_name, exc_info=True)
+            args = self._args(name, definition, event.input)
+        except ConversionError as error:
+            if not self._quiet():
+                _log.warning("signal_dropped name=%r: %s", name, error)
             return
-        self._start(lambda: function(*args))
+        self._start(SignalCall(name, lambda: function(*args), definition.unfinished_policy))
 
-    def set_signal(self, name: str, function: AnyFunction | None) -> None:
-        """Replace a handler (None removes it) and deliver what waited for one, in order."""
-        if function is None:
-            self._signals.pop(name, None)
-            return
-        signature = read_signature(function, what=f"signal {name}", skip_self=False)
-        self._signals[name] = (function, signature.arg_types)
-        for event in self._buffered.pop(name, []):
-            self.signal(event)
+    def set_signal(self, name: str | None, function: AnyFunction | None) -> None:
+        """Replace a handler, or the dynamic one; None removes it. Signals that waited for one are
+        delivered in the order in which they came."""
+        self._signals[name] = _bound(name, function, "signal")
+        if function is not None:
+            waiting, self._buffered = self._buffered, []
+            for event in waiting:
+                self.signal(event)
+
+    def unfinished(self) -> str:
+        """Which signals' handlers are running that should not be left behind; empty: none."""
+        left = Counter(
+            signal.name
+            for signal in self.running
+            if signal.unfinished_policy is HandlerUnfinishedPolicy.WARN_AND_ABANDON
+        )
+        return ", ".join(f"{name!r} × {count}" for name, count in left.items())
+
+    def set_query(self, name: str | None, function: AnyFunction | None) -> None:
+        """Replace a handler, or the dynamic one; None removes it."""
+        self._queries[name] = _bound(name, function, "query")
+
+    def get_signal(self, name: str | None) -> AnyFunction | None:
+        """The handler of this name, or the dynamic one."""
+        handler = self._signals.get(name)
+        return None if handler is None else handler.function
+
+    def get_query(self, name: str | None) -> AnyFunction | None:
+        """The handler of this name, or the dynamic one."""
+        handler = self._queries.get(name)
+        return None if handler is None else handler.function
 
     def query(self, name: str, payloads: Sequence[Payload]) -> Payload:
         """Call a query's method.
 
         Raises:
             ApplicationError: there is none of this name.
+            ConversionError: the arguments do not fit, or the result cannot travel.
         """
-        handler = self._queries.get(name)
+        handler = self._queries.get(name) or self._queries.get(None)
         if handler is None:
-            known = ", ".join(sorted(self._queries)) or "none"
+            known = ", ".join(sorted(name for name in self._queries if name)) or "none"
             raise ApplicationError(
                 f"no query handler is named {name!r}; known: {known}", non_retryable=True
             )
-        function, arg_types = handler
-        result = function(*decode(self._values, payloads, arg_types))
+        function, definition = handler
+        result = function(*self._args(name, definition, payloads))
         if inspect.iscoroutine(result):
             result.close()
             raise ApplicationError(f"query {name!r} must not be async")
         return self._values.to_payloads([result])[0]
 
+    def _args(
+        self, name: str, definition: HandlerDefinition, payloads: Sequence[Payload]
+    ) -> list[Any]:  # Any: user's values
+        if definition.name is None:
+            return [name, [RawValue(payload) for payload in payloads]]
+        check_count(definition.signature, len(payloads), what=repr(name))
+        return decode(self._values, payloads, definition.signature, what=repr(name))
+
 
 def decode(
-    values: Values,
-    payloads: Sequence[Payload],
-    arg_types: tuple[Any, ...] | None,  # Any: annotations
+    values: Values, payloads: Sequence[Payload], signature: Signature, *, what: str
 ) -> list[Any]:  # Any: user's values
-    """Arguments by their annotations, as far as these are known."""
-    return values.from_payloads(payloads, hints_for(arg_types, len(payloads)))
+    """Arguments by their annotations, as far as these are known.
+
+    Raises:
+        ConversionError: one does not fit; `what` and the parameter's name are in the text.
+    """
+    hints = hints_for(signature.arg_types, len(payloads))
+    try:
+        return values.from_payloads(payloads, hints)
+    except ConversionError:
+        for index, payload in enumerate(payloads):
+            hint = [hints[index]] if hints is not None else None
+            try:
+                values.from_payloads([payload], hint)
+            except ConversionError as error:
+                known = index < len(signature.names)
+                named = f" {signature.names[index]!r}" if known else ""
+                raise ConversionError(
+                    f"argument {index + 1}{named} of {what} does not fit: {error}"
+                ) from error
+        raise
+
+
+def check_count(signature: Signature, count: int, *, what: str) -> None:
+    """Raises ConversionError when `what` cannot be called with so many arguments."""
+    if not signature.accepts(count):
+        most = "or more" if signature.takes_more else f"to {len(signature.names)}"
+        raise ConversionError(
+            f"{what} takes {signature.required} {most} argument(s), found {count}"
+        )
+
+
+def _bound(name: str | None, function: AnyFunction | None, kind: str) -> _Bound | None:
+    if function is None:
+        return None
+    return _Bound(function, runtime_handler(name, function, kind=kind))

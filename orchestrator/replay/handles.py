@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from orchestrator.replay.control import WorkflowEvicted
+from orchestrator.replay.tasks import DurableTask, TaskNumbers
 
 _T = TypeVar("_T")
 
@@ -27,7 +27,7 @@ class ActivityCancellationType(IntEnum):
     """Nothing is asked of the activity, and the wait ends at once."""
 
 
-class ActivityHandle(asyncio.Task[_T]):
+class ActivityHandle(DurableTask[_T]):
     """A scheduled activity; await it for its result, cancel it to ask for its end."""
 
     def __init__(
@@ -36,12 +36,14 @@ class ActivityHandle(asyncio.Task[_T]):
         *,
         request_cancel: Callable[[], None],
         evicting: Callable[[], bool],
+        numbers: TaskNumbers,
         loop: asyncio.AbstractEventLoop,
         name: str,
     ) -> None:
         self._has_begun = False
         self._request_cancel = request_cancel
-        super().__init__(self._wait(result, evicting), loop=loop, name=name)
+        waiting = self._wait(result, evicting)
+        super().__init__(waiting, numbers=numbers, loop=loop, name=name)
 
     def cancel(self, msg: Any | None = None) -> bool:  # Any: asyncio's own type
         """Ask for the activity's cancellation. Nobody can catch it before the task has begun,
@@ -57,15 +59,30 @@ class ActivityHandle(asyncio.Task[_T]):
             self._has_begun = True
             while True:
                 try:
-                    if not result.done():
-                        await asyncio.wait([result])
+                    await until_done(result)
                     return result.result()
                 except asyncio.CancelledError:
-                    if evicting():
-                        raise WorkflowEvicted from None
-                    if result.done():
+                    # A cancellation that comes with the result wins: it must not be lost.
+                    if result.done() or evicting():
                         raise
                     self._request_cancel()
                     self.uncancel()
 
         return wait()
+
+
+async def until_done(future: asyncio.Future[Any]) -> None:  # Any: results of any type
+    """Wait for `future`, which a cancellation of the caller leaves alone."""
+    if future.done():
+        return
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def release(_: object) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    future.add_done_callback(release)
+    try:
+        await waiter
+    finally:
+        future.remove_done_callback(release)

@@ -2,7 +2,8 @@
 
 A deque of handles, first in, first out, and timers that are durable: `call_later` asks the host for
 one, cancelling its handle takes it back. Everything that would leave the deterministic world
-(threads, sockets, processes) raises at the call.
+(threads, sockets, processes) raises at the call; so does what asyncio does in the order of memory
+addresses (see `order`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,23 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, Protocol
+from types import AsyncGeneratorType
+from typing import Any, Protocol, TypeAlias
+
+from orchestrator.limits import TIMER_MS_MAX
+from orchestrator.replay.facts import Activation
+from orchestrator.replay.order import check_future, check_task, lossless_waiter
+from orchestrator.replay.tasks import DurableTask
+
+LOOP_VERSION = 1
+"""The order of everything here, as written into each completed workflow task. A change of order
+needs a new number, and this code must still run histories of the old one."""
+_AsyncGenerator: TypeAlias = AsyncGeneratorType[Any, Any]  # Any: generators of any type
+_GENERATORS_KEPT = 64
+"""Finished generators are forgotten when so many more have been begun."""
 
 
 class LoopHost(Protocol):
@@ -22,7 +36,10 @@ class LoopHost(Protocol):
     @property
     def now_ms(self) -> int: ...
 
-    def start_timer(self, delay_ms: int) -> str: ...
+    @property
+    def activation(self) -> Activation: ...
+
+    def start_timer(self, delay_ms: int, summary: str) -> str: ...
 
     def cancel_timer(self, timer_id: str) -> None: ...
 
@@ -32,15 +49,32 @@ class LoopHost(Protocol):
         ...
 
 
-class DurableLoop(asyncio.AbstractEventLoop):
-    """Runs user code until nothing is ready. Owned by one run, used by one thread at a time."""
+class DurableTimer(asyncio.TimerHandle):
+    """A timer's handle. `timer_id` None: it has fired, was taken back, or only yields."""
 
-    def __init__(self, host: LoopHost) -> None:
+    __slots__ = ("timer_id",)
+
+    timer_id: str | None
+
+
+class DurableLoop(asyncio.AbstractEventLoop):
+    """Runs user code until nothing is ready. Owned by one run, used by one thread at a time.
+
+    `seed` sets the hashes of this run's tasks apart from those of other runs.
+    """
+
+    def __init__(self, host: LoopHost, *, seed: int) -> None:
         self.host = host
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._timer_ids: dict[int, str] = {}
+        self.halted = False
+        """Set to stop `drain` at the next handle."""
         self.tasks: dict[asyncio.Task[Any], None] = {}  # Any: tasks of any result
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: dict[str, DurableTimer] = {}
+        self._generators: list[_AsyncGenerator] = []
+        self._generators_max = _GENERATORS_KEPT
+        self._task_number = 0
+        # Ascending in the low bits, so a set of tasks is walked in the order they were made.
+        self._hash_base = (seed % 2**44) << 16
 
     @contextmanager
     def running(self) -> Generator[None, None, None]:
@@ -48,31 +82,40 @@ class DurableLoop(asyncio.AbstractEventLoop):
         outer = asyncio._get_running_loop()
         hooks = sys.get_asyncgen_hooks()
         asyncio._set_running_loop(self)
-        sys.set_asyncgen_hooks(None, None)
+        sys.set_asyncgen_hooks(firstiter=self._keep_generator, finalizer=None)
         try:
             yield
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)
 
-    def drain(self, *, stop: Callable[[], bool]) -> None:
-        """Run handles in order until none is ready or `stop()`. Call it inside of `running`."""
-        while self._ready and not stop():
-            handle = self._ready.popleft()
+    def drain(self, steps_max: int = sys.maxsize) -> int:
+        """Run handles in order until none is ready, `halted` is set, or so many have run. Returns
+        how many more might have. Call it inside of `running`.
+
+        SystemExit and KeyboardInterrupt pass through, as in any loop of asyncio.
+        """
+        ready, steps_left = self._ready, steps_max
+        while ready and steps_left > 0 and not self.halted:
+            steps_left -= 1
+            handle = ready.popleft()
             if not handle.cancelled():
                 handle._run()
+        return steps_left
 
     @property
     def has_ready(self) -> bool:
         """Whether a handle waits to run."""
         return bool(self._ready)
 
-    def fire(self, timer_id: str) -> None:
-        """Make the handle of a timer ready; one that was cancelled is gone and ignored."""
+    def fire(self, timer_id: str) -> bool:
+        """Make the handle of a timer ready. False: it was cancelled and is gone."""
         handle = self._timers.pop(timer_id, None)
-        if handle is not None:
-            del self._timer_ids[id(handle)]
-            self._ready.append(handle)
+        if handle is None:
+            return False
+        handle.timer_id = None
+        self._ready.append(handle)
+        return True
 
     def time(self) -> float:
         """Seconds since the epoch, fixed during an activation."""
@@ -98,14 +141,34 @@ class DurableLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Start a durable timer of `delay` seconds, rounded to ms; ≤ 0 only yields."""
+        return self.call_later_with(delay, callback, *args, context=context)
+
+    def call_later_with(
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,  # Any: asyncio's own type
+        context: Context | None = None,
+        summary: str = "",
+    ) -> asyncio.TimerHandle:
+        """As `call_later`; people find `summary` at the timer's event.
+
+        Raises:
+            ValueError: the delay is not a number, or beyond `limits.TIMER_MS_MAX`.
+        """
         self.host.check_writable("start a timer")
-        handle = asyncio.TimerHandle(self.time() + delay, callback, args, self, context)
+        handle = DurableTimer(self.time() + delay, callback, args, self, context)
+        handle.timer_id = None
         if delay <= 0:
             self._ready.append(handle)
             return handle
-        timer_id = self.host.start_timer(max(1, round(delay * 1000)))
+        if not delay * 1000 <= TIMER_MS_MAX:
+            raise ValueError(
+                f"a timer takes at most {TIMER_MS_MAX // 86_400_000} days, found {delay} seconds"
+            )
+        timer_id = self.host.start_timer(max(1, round(delay * 1000)), summary)
         self._timers[timer_id] = handle
-        self._timer_ids[id(handle)] = timer_id
+        handle.timer_id = timer_id
         return handle
 
     def call_at(  # type: ignore[override]  # as call_soon
@@ -119,14 +182,16 @@ class DurableLoop(asyncio.AbstractEventLoop):
         return self.call_later(when - self.time(), callback, *args, context=context)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        timer_id = self._timer_ids.pop(id(handle), None)
-        if timer_id is not None:
-            del self._timers[timer_id]
-            self.host.cancel_timer(timer_id)
+        if isinstance(handle, DurableTimer) and handle.timer_id is not None:
+            del self._timers[handle.timer_id]
+            self.host.cancel_timer(handle.timer_id)
+            handle.timer_id = None
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future of this loop."""
-        return asyncio.Future(loop=self)
+        caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # it is documented
+        check_future(caller)
+        return lossless_waiter(self, caller) or asyncio.Future(loop=self)
 
     def create_task(
         self,
@@ -134,10 +199,27 @@ class DurableLoop(asyncio.AbstractEventLoop):
         *,
         name: object = None,
         context: Context | None = None,
+        eager_start: bool | None = None,
     ) -> asyncio.Task[Any]:
-        """A task, kept alive until it is done."""
-        self.host.check_writable("create a task")
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]  # any object is a name
+        """A task, kept alive until it is done; it begins when its turn comes.
+
+        Raises:
+            RuntimeError: `eager_start`, or the caller would order tasks by memory address.
+        """
+        try:
+            self.host.check_writable("create a task")
+            check_task(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]  # as above
+            if eager_start:
+                raise RuntimeError(
+                    "tasks of workflow code begin in turn: eager_start is not for it"
+                )
+        except BaseException:
+            if isinstance(coro, Coroutine):
+                # Nobody else can: what the caller passed was made for this call.
+                coro.close()
+            raise
+        shown = None if name is None else str(name)
+        task = DurableTask[Any](coro, numbers=self, loop=self, name=shown, context=context)
         self.keep(task)
         return task
 
@@ -148,6 +230,27 @@ class DurableLoop(asyncio.AbstractEventLoop):
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self.tasks.pop(task, None)
+
+    def next_task_number(self) -> int:
+        """1, 2, 3 … in the order in which tasks are made."""
+        self._task_number += 1
+        return self._task_number
+
+    def task_hash(self, number: int) -> int:
+        """What a task of this number hashes to; no other run is likely to have it."""
+        return self._hash_base + number
+
+    def _keep_generator(self, generator: AsyncGenerator[Any, Any]) -> None:  # Any: as above
+        # Its end must not come when the garbage collector likes: a `finally` may issue commands.
+        if len(self._generators) >= self._generators_max:
+            self._generators = self.open_generators()
+            self._generators_max = len(self._generators) + _GENERATORS_KEPT
+        if isinstance(generator, AsyncGeneratorType):
+            self._generators.append(generator)
+
+    def open_generators(self) -> list[_AsyncGenerator]:
+        """Asynchronous generators that were begun and have not ended."""
+        return [one for one in self._generators if one.ag_frame is not None]
 
     def get_debug(self) -> bool:
         """Never: debug mode reads clocks."""
@@ -161,20 +264,25 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """Never."""
         return False
 
+    def get_task_factory(self) -> None:
+        """None: tasks are made one way."""
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:  # Any: asyncio's own type
         """Hand an error that nobody awaited to the host."""
         self.host.report(context)
 
 
-def _refuse(name: str) -> Callable[..., Any]:
+def _refuse(name: str, reason: str) -> Callable[..., Any]:
     def refuse(*_args: object, **_options: object) -> Any:  # Any: it never returns
-        raise RuntimeError(
-            f"loop.{name} does not exist in workflow code, which must be deterministic: threads, "
-            "sockets, files and processes belong in an activity"
-        )
+        raise RuntimeError(f"loop.{name} does not exist in workflow code, {reason}")
 
     return refuse
 
+
+_OUTSIDE = (
+    "which must be deterministic: threads, sockets, files and processes belong in an activity"
+)
+_OWNED = "whose loop is run, and stopped, by the worker; its tasks always begin in turn"
 
 for _name in [
     "run_in_executor",
@@ -209,14 +317,19 @@ for _name in [
     "sock_sendto",
     "add_signal_handler",
     "remove_signal_handler",
+]:
+    setattr(DurableLoop, _name, _refuse(_name, _OUTSIDE))
+for _name in [
     "run_forever",
     "run_until_complete",
     "stop",
     "close",
     "set_task_factory",
     "set_exception_handler",
+    "get_exception_handler",
+    "default_exception_handler",
     "set_debug",
     "shutdown_asyncgens",
     "shutdown_default_executor",
 ]:
-    setattr(DurableLoop, _name, _refuse(_name))
+    setattr(DurableLoop, _name, _refuse(_name, _OWNED))

@@ -1,7 +1,8 @@
 """One run in memory: activate it with events, get commands; nothing else comes in or goes out.
 
 All news of an activation is applied first (signals, then the rest), then the loop runs until
-nothing is ready and no condition has become true. See `loop`, `command_log` and `resolve`.
+nothing is ready and no condition has become true. See `loop`, `command_log`, `activities`,
+`handlers` and `endings`.
 """
 
 from __future__ import annotations
@@ -9,30 +10,32 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
+import warnings
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
+from functools import cached_property
 from typing import Any
 
 from orchestrator.definition.workflow import WorkflowDefinition
-from orchestrator.exceptions import (
-    CancelledError,
-    ConversionError,
-    FailureError,
-    PayloadTooLargeError,
-    is_cancelled_exception,
-)
-from orchestrator.replay.command_log import CommandLog
+from orchestrator.exceptions import FailureError
+from orchestrator.limits import PENDING_TIMERS_MAX
+from orchestrator.replay.activities import Activities
+from orchestrator.replay.command_log import CommandLog, closes
+from orchestrator.replay.conditions import Condition, Conditions
 from orchestrator.replay.control import (
     ContinueAsNewError,
     NondeterminismError,
     ReadOnlyContextError,
-    WorkflowEvicted,
+    UnfinishedSignalHandlersWarning,
 )
-from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts, TaskFailure
-from orchestrator.replay.handlers import Handlers, decode
-from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
+from orchestrator.replay.endings import Endings
+from orchestrator.replay.eviction import unwind
+from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts
+from orchestrator.replay.handlers import Handlers, SignalCall, check_count, decode
 from orchestrator.replay.loop import DurableLoop
-from orchestrator.replay.resolve import PendingActivity, settle
+from orchestrator.replay.randomness import Randomness
+from orchestrator.replay.run_info import Info, info_of
+from orchestrator.replay.source import awaited_lines, waits_at
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
@@ -40,83 +43,83 @@ from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
 
 _log = logging.getLogger("orchestrator.replay")
-_EVICTION_ROUNDS_MAX = 20
-"""Code that swallows cancellation more often than this stays, and the caller is told."""
 
 
 class WorkflowRun:
-    """The live coroutines of one run; used by one thread at a time."""
+    """The live coroutines of one run; used by one thread at a time.
+
+    `failure_exception_types` are the worker's, beside those of the definition: what leaves the code
+    as one of them fails the run instead of its task.
+    """
 
     def __init__(
-        self, definition: WorkflowDefinition, facts: RunFacts, data_converter: Values
+        self,
+        definition: WorkflowDefinition,
+        facts: RunFacts,
+        data_converter: Values,
+        *,
+        failure_exception_types: Sequence[type[BaseException]] = (),
     ) -> None:
         self.definition = definition
         self.facts = facts
         self.values = data_converter
-        self.loop = DurableLoop(self)  # type: ignore[abstract]  # the rest is set to refuse
         self.activation = Activation(time_ms=facts.start_time_ms)
-        self.random = random.Random(facts.run_id)
-        self.read_only = False
+        self.randomness = Randomness(facts.run_id)
+        self.loop = DurableLoop(self, seed=self.randomness.seed)  # type: ignore[abstract]  # the rest is set to refuse
+        self.endings = Endings(
+            data_converter, (*definition.failure_exception_types, *failure_exception_types)
+        )
+        self.activities = Activities(self, self.loop, data_converter)
+        self.handlers = Handlers(data_converter, self._start_signal, lambda: self.replaying_history)
+        self.cancel_request: e.WorkflowExecutionCancelRequested | None = None
         self.evicting = False
-        self.cancel_requested = False
-        self.handlers_running = 0
-        self.handlers: Handlers | None = None
-        self._log = CommandLog(self._bind)
+        self._context = Context()
+        self._log = CommandLog(self._bind, self.activities.id_of)
+        self._conditions = Conditions(self._evaluate)
         self._primary: asyncio.Task[None] | None = None
-        self._conditions: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-        self._activities: dict[str, PendingActivity] = {}
-        self._activity_ids: dict[int, str] = {}
-        self._last_activity = 0
+        self._timers_running = 0
         self._last_timer = 0
+        self._first_task_ms = facts.start_time_ms
+        self._read_only_place = ""
+        self._activating = self._in_query = False
         self._error: BaseException | None = None
+        self._breach: ReadOnlyContextError | None = None
+        self._doom: c.FailWorkflowExecution | None = None
 
     def activate(self, activation: Activation) -> Completion:
         """Apply the news and run until quiet. Errors of user code are answers, not raised."""
         self.activation = activation
-        with self.loop.running():
-            try:
-                self._apply_all(activation.events)
-                self._run_until_quiet()
-            except Exception as error:  # the boundary of user code: __init__ and conditions
-                self._end_with(error)
-        if self._error is not None:
-            return self._task_failure(self._error)
-        try:
-            commands = self._log.finish(activation.recorded, complete=activation.recorded_complete)
-        except NondeterminismError as error:
-            return self._task_failure(error)
-        return Commands(commands=commands)
+        if self._breach is not None:
+            return self.endings.task_failure(self._breach)
+        if self._doom is None:
+            # A context of its own: what a worker's task keeps there is not the same on replay.
+            self._context.run(self._run_code, activation)
+        completion = self._completion(activation)
+        if isinstance(completion, Commands) and closes(completion.commands):
+            self._warn_of_unfinished()
+        return completion
 
     def accept(self, events: Sequence[e.HistoryEvent]) -> None:
         """Learn the ids of the events that the last activation's commands became."""
         self._log.accept(events)
 
     def query(self, name: str, payloads: Sequence[Payload]) -> Payload | Failure:
-        """Ask a query's method under the read-only flag; conditions are not evaluated."""
-        with self.loop.running():
-            self.read_only = True
-            try:
-                if name == "__stack_trace":
-                    return self.values.to_payloads([self.stack()])[0]
-                if self.handlers is None:
-                    raise FailureError("the run's first task has not run yet; ask again")
-                return self.handlers.query(name, payloads)
-            except Exception as error:  # the boundary of user code
-                return self.values.to_failure(error)
-            finally:
-                self.read_only = False
+        """Ask a query's method under the read-only flag; conditions are not evaluated.
+
+        A handler that tried to change the run may have half done so: see `tainted`.
+        """
+        return self._context.run(self._ask, name, payloads)
+
+    @property
+    def tainted(self) -> bool:
+        """A read-only place tried to change the run. It must not be activated again, only evicted;
+        a replay brings it back as it was."""
+        return self._breach is not None
 
     def evict(self) -> bool:
         """Unwind all tasks, commands suppressed. False: some swallow cancellation and stay."""
         self.evicting = True
-        with self.loop.running():
-            for _ in range(_EVICTION_ROUNDS_MAX):
-                for task in list(self.loop.tasks):
-                    task.cancel()
-                self.loop.drain(stop=lambda: False)
-                if not self.loop.tasks:
-                    return True
-        return False
+        return self._context.run(unwind, self.loop)
 
     def abandon(self) -> None:
         """Close the coroutines that an eviction has left. The garbage collector would do it too,
@@ -130,143 +133,143 @@ class WorkflowRun:
 
     def stack(self) -> str:
         """Where each task waits, outermost line first."""
-        texts: list[str] = []
-        for task in self.loop.tasks:
-            lines = [f"{task.get_name()}:"]
-            awaited: Any = task.get_coro()  # Any: coroutines, generators and futures in a chain
-            while awaited is not None and getattr(awaited, "cr_frame", None) is not None:
-                code, line = awaited.cr_code, awaited.cr_frame.f_lineno
-                lines.append(f'  File "{code.co_filename}", line {line}, in {code.co_name}')
-                awaited = awaited.cr_await
-            texts.append("\n".join(lines))
-        return "\n\n".join(texts)
+        texts = [[f"{task.get_name()}:", *awaited_lines(task)] for task in self.loop.tasks]
+        return "\n\n".join("\n".join(lines) for lines in texts)
 
-    # What the loop asks of its host ---------------------------------------------------------------
+    # What the loop and the activities ask of their host -------------------------------------------
 
     @property
     def now_ms(self) -> int:
         """The time of the activation."""
         return self.activation.time_ms
 
-    def start_timer(self, delay_ms: int) -> str:
-        """Number a timer and wish for it."""
+    def start_timer(self, delay_ms: int, summary: str) -> str:
+        """Number a timer and wish for it.
+
+        Raises:
+            RuntimeError: too many timers run.
+        """
+        if self._timers_running >= PENDING_TIMERS_MAX:
+            raise RuntimeError(f"{PENDING_TIMERS_MAX} timers are running; wait for some first")
+        self._timers_running += 1
         self._last_timer += 1
         timer_id = str(self._last_timer)
-        self._add(c.StartTimer(timer_id=timer_id, start_to_fire_ms=delay_ms))
+        self.add(c.StartTimer(timer_id=timer_id, start_to_fire_ms=delay_ms, summary=summary))
         return timer_id
 
     def cancel_timer(self, timer_id: str) -> None:
         """Take a timer back; nothing is left of one started in this activation."""
-        if self.evicting or self._log.drop_start(c.StartTimer, timer_id):
-            return
-        self._add(c.CancelTimer(timer_id=timer_id))
+        self._timers_running -= 1
+        if not self._log.drop_start(c.StartTimer, timer_id):
+            self.add(c.CancelTimer(timer_id=timer_id))
+
+    def add(self, command: c.Command) -> None:
+        """Wish for something; while the run is unwound, wishes are for nobody.
+
+        Raises:
+            ReadOnlyContextError: the caller is a query or a condition.
+        """
+        if self._read_only_place:
+            self.check_writable(f"issue {type(command).__name__}")
+        if not self.evicting:
+            self._log.add(command)
+
+    def drop_start(self, command: type[c.Command], identity: str) -> bool:
+        """Take back a start that was wished for in this activation, if it was."""
+        return self._log.drop_start(command, identity)
 
     def check_writable(self, act: str) -> None:
-        """Raises ReadOnlyContextError inside of a query."""
-        if self.read_only:
-            raise ReadOnlyContextError(f"a query must not change the workflow: tried to {act}")
+        """Raises ReadOnlyContextError inside of a query or a condition."""
+        if self._read_only_place:
+            error = ReadOnlyContextError(
+                f"{self._read_only_place} must not change the workflow: tried to {act}"
+            )
+            self._breach = self._breach or error
+            raise error
 
     def report(self, context: dict[str, Any]) -> None:  # Any: asyncio's own type
         """Log an error that nobody awaited; quiet while replaying."""
-        if self.evicting or self.activation.replaying:
-            return
         error = context.get("exception")
-        if isinstance(error, Exception):
+        if not self.replaying_history and isinstance(error, Exception):
             _log.warning("%s", context.get("message"), exc_info=error)
 
     # What the face asks ---------------------------------------------------------------------------
 
-    def start_activity(
-        self,
-        command: Callable[[str], c.ScheduleActivityTask],
-        *,
-        activity_id: str | None,
-        result_type: Any,  # Any: an annotation
-        cancellation_type: ActivityCancellationType,
-    ) -> ActivityHandle[Any]:  # Any: the face knows the result's type
-        """Wish for the activity that `command(activity_id)` describes.
+    @cached_property
+    def info(self) -> Info:
+        """What workflow code may know about the run."""
+        return info_of(self.facts, first_task_ms=self._first_task_ms)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether a query or a condition is being asked."""
+        return bool(self._read_only_place)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether what the code does now has no effect: history is replayed, a query is answered,
+        or the run is unwound."""
+        return self._in_query or self.replaying_history
+
+    @property
+    def replaying_history(self) -> bool:
+        """As `replaying`, but not for a query: whether a log line would be a repetition."""
+        return self.evicting or (self.activation.replaying and not self._in_query)
+
+    async def wait_condition(
+        self, is_true: Callable[[], bool], *, timeout: float | None, summary: str
+    ) -> None:
+        """Wait until `is_true()`; it is looked at whenever nothing is ready.
 
         Raises:
-            RuntimeError: an activity of this id is pending.
-        """
-        self._last_activity += 1
-        identity = activity_id or str(self._last_activity)
-        if identity in self._activities:
-            raise RuntimeError(f"an activity with id {identity!r} is pending; choose another id")
-        wish = command(identity)
-        self._add(wish)
-        pending = PendingActivity(
-            activity_id=identity,
-            activity_type=wish.activity_type,
-            future=self.loop.create_future(),
-            result_type=result_type,
-        )
-        self._activities[identity] = pending
-        handle: ActivityHandle[Any] = ActivityHandle(
-            pending.future,
-            request_cancel=lambda: self._cancel_activity(pending, cancellation_type),
-            evicting=lambda: self.evicting,
-            loop=self.loop,
-            name=f"activity {wish.activity_type} {identity}",
-        )
-        self.loop.keep(handle)
-        return handle
-
-    async def wait_condition(self, condition: Callable[[], bool], timeout: float | None) -> None:
-        """Wait until `condition()`; it is evaluated whenever nothing is ready.
-
-        Raises:
-            asyncio.TimeoutError: `timeout` seconds passed first.
+            asyncio.TimeoutError: `timeout` seconds passed, and it is still false.
         """
         self.check_writable("wait")
-        future: asyncio.Future[None] = self.loop.create_future()
-        self._conditions.append((condition, future))
-        await asyncio.wait_for(future, timeout)
+        condition = Condition(is_true, self.loop.create_future())
+        self._conditions.add(condition)
+        timer = None
+        if timeout is not None:
+            timer = self.loop.call_later_with(timeout, condition.expire, summary=summary)
+        try:
+            await condition.future
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     # Inside ---------------------------------------------------------------------------------------
 
-    def _add(self, command: c.Command) -> None:
-        if self.evicting:
-            raise WorkflowEvicted
-        self.check_writable(f"issue {type(command).__name__}")
-        self._log.add(command)
-
-    def _cancel_activity(self, pending: PendingActivity, kind: ActivityCancellationType) -> None:
-        if self.evicting or pending.future.done() or pending.cancel_requested:
-            return
-        self.check_writable("cancel an activity")
-        pending.cancel_requested = True
-        unsent = self._log.drop_start(c.ScheduleActivityTask, pending.activity_id)
-        if unsent:
-            del self._activities[pending.activity_id]
-        elif kind is not ActivityCancellationType.ABANDON:
-            self._add(c.RequestCancelActivityTask(activity_id=pending.activity_id))
-        if unsent or kind is not ActivityCancellationType.WAIT_CANCELLATION_COMPLETED:
-            pending.fail("Activity cancelled", CancelledError("Cancelled"))
-
-    def _bind(self, command: c.Command, event_id: int) -> None:
-        if isinstance(command, c.ScheduleActivityTask):
-            self._activity_ids[event_id] = command.activity_id
-            pending = self._activities.get(command.activity_id)
-            if pending is not None:
-                pending.scheduled_event_id = event_id
+    def _run_code(self, activation: Activation) -> None:
+        self._activating = True
+        with self.loop.running():
+            try:
+                self._apply_all(activation.events)
+                self._run_until_quiet()
+            # The boundary of user code: __init__ and conditions; and SystemExit, with which a task
+            # ends its loop, must not end the worker.
+            except BaseException as error:
+                self._end_with(error)
+            finally:
+                self._activating = False
 
     def _apply_all(self, events: Sequence[e.HistoryEvent]) -> None:
         args: list[Any] = []  # Any: user's values
         instance: object = None
-        run = self.definition.run
+        definition = self.definition
         start = any(isinstance(event.attributes, e.WorkflowExecutionStarted) for event in events)
         if start:
-            args = decode(self.values, self.facts.started.input, self.definition.arg_types)
-            instance = self.definition.cls(*(args if self.definition.takes_init_args else ()))
-            self.handlers = Handlers(self.definition, instance, self.values, self._start_signal)
+            self._first_task_ms = self.now_ms
+            what, payloads = f"workflow {definition.name!r}", self.facts.started.input
+            check_count(definition.signature, len(payloads), what=what)
+            args = decode(self.values, payloads, definition.signature, what=what)
+            instance = definition.cls(*(args if definition.takes_init_args else ()))
+            self.handlers.bind(definition, instance)
         for event in events:
-            if isinstance(event.attributes, e.WorkflowExecutionSignaled) and self.handlers:
+            if isinstance(event.attributes, e.WorkflowExecutionSignaled):
                 self.handlers.signal(event.attributes)
         if start:
             self._primary = self.loop.create_task(
-                self._top_level(lambda: run(instance, *args), is_run=True),
-                name=f"run {self.definition.name}",
+                self._top_level(lambda: definition.run(instance, *args), signal=None),
+                name=f"run {definition.name}",
             )
         for event in events:
             self._apply(event.attributes)
@@ -279,18 +282,12 @@ class WorkflowRun:
                 | e.ActivityTaskTimedOut()
                 | e.ActivityTaskCanceled()
             ):
-                identity = self._activity_ids.pop(event.scheduled_event_id, None)
-                pending = None if identity is None else self._activities.pop(identity, None)
-                if pending is None:
-                    raise NondeterminismError(
-                        f"history ends the activity of event {event.scheduled_event_id}, which "
-                        "this code did not schedule"
-                    )
-                settle(pending, event, self.values)
+                self.activities.end(event)
             case e.TimerFired():
-                self.loop.fire(event.timer_id)
-            case e.WorkflowExecutionCancelRequested():
-                self.cancel_requested = True
+                if self.loop.fire(event.timer_id):
+                    self._timers_running -= 1
+            case e.WorkflowExecutionCancelRequested() if self.cancel_request is None:
+                self.cancel_request = event
                 if self._primary is not None:
                     self.loop.call_soon(self._primary.cancel)
             case _:
@@ -298,66 +295,115 @@ class WorkflowRun:
 
     def _run_until_quiet(self) -> None:
         while True:
-            self.loop.drain(stop=lambda: self._error is not None)
-            if self._error is not None:
+            self.loop.drain()
+            if self.loop.halted:
                 return
-            waiting, self._conditions = self._conditions, []
-            for condition, future in waiting:
-                if future.done():
-                    continue
-                try:
-                    if condition():
-                        future.set_result(None)
-                        continue
-                except Exception as error:  # the boundary of user code: it belongs to the waiter
-                    future.set_exception(error)
-                    continue
-                self._conditions.append((condition, future))
+            self._conditions.look()
             if not self.loop.has_ready:
                 return
 
-    def _start_signal(self, call: Callable[[], Any]) -> None:  # Any: sync or async handlers
-        self.handlers_running += 1
-        self.loop.create_task(self._top_level(call, is_run=False), name="signal")
+    def _evaluate(self, condition: Callable[[], bool]) -> bool:
+        self._read_only_place = "a condition"
+        try:
+            return condition()
+        finally:
+            self._read_only_place = ""
+
+    def _ask(self, name: str, payloads: Sequence[Payload]) -> Payload | Failure:
+        with self.loop.running():
+            self._read_only_place, self._in_query = "a query", True
+            try:
+                if name == "__stack_trace":
+                    return self.values.to_payloads([self.stack()])[0]
+                if self._primary is None:
+                    raise FailureError("the run's first task has not run yet; ask again")
+                return self.handlers.query(name, payloads)
+            except BaseException as error:  # the boundary of user code, which may raise anything
+                return self.values.to_failure(error)
+            finally:
+                self._read_only_place, self._in_query = "", False
+
+    def _start_signal(self, signal: SignalCall) -> None:
+        self.handlers.running[signal] = None
+        self.loop.create_task(
+            self._top_level(signal.call, signal=signal), name=f"signal {signal.name}"
+        )
 
     async def _top_level(
-        self, call: Callable[[], Any | Coroutine[Any, Any, Any]], *, is_run: bool
-    ) -> None:  # Any: user code
+        self,
+        call: Callable[[], Any | Coroutine[Any, Any, Any]],  # Any: user code
+        *,
+        signal: SignalCall | None,
+    ) -> None:
         try:
             result = call()
             if inspect.isawaitable(result):
                 result = await result
-            if is_run:
+            if signal is None:
                 payload = self.values.to_payloads([result])[0]
-                self._add(c.CompleteWorkflowExecution(result=payload))
-        except ContinueAsNewError as error:
-            if not self.evicting:
-                self._add(error.command)
-        except (GeneratorExit, WorkflowEvicted):
-            raise
+                self.add(c.CompleteWorkflowExecution(result=payload))
         except BaseException as error:  # the boundary of user code
-            if self.evicting:
+            # Outside of an activation the coroutine is being unwound or collected.
+            if not self._activating:
                 raise
             self._end_with(error)
         finally:
-            if not is_run:
-                self.handlers_running -= 1
+            if signal is not None:
+                self.handlers.running.pop(signal, None)
 
     def _end_with(self, error: BaseException) -> None:
-        if self.cancel_requested and is_cancelled_exception(error):
-            self._add(c.CancelWorkflowExecution())
-        elif isinstance(error, asyncio.CancelledError):
-            failure = self.values.to_failure(CancelledError("Cancelled without a request"))
-            self._add(c.FailWorkflowExecution(failure=failure))
-        elif isinstance(error, FailureError | asyncio.TimeoutError):
-            self._add(c.FailWorkflowExecution(failure=self.values.to_failure(error)))
+        if isinstance(error, ContinueAsNewError):
+            self.add(error.command)
+            return
+        command = None
+        if not isinstance(error, NondeterminismError):  # whether it ends the run is decided later
+            cancel_requested = self.cancel_request is not None
+            command = self.endings.command_of(error, cancel_requested=cancel_requested)
+        if command is not None:
+            self.add(command)
         elif self._error is None:
             self._error = error
+            self.loop.halted = True
 
-    def _task_failure(self, error: BaseException) -> TaskFailure:
-        cause = e.WorkflowTaskFailureCause.WORKFLOW_CODE
-        if isinstance(error, NondeterminismError):
-            cause = e.WorkflowTaskFailureCause.NONDETERMINISM
-        elif isinstance(error, ConversionError | PayloadTooLargeError):
-            cause = e.WorkflowTaskFailureCause.PAYLOAD
-        return TaskFailure(cause=cause, failure=self.values.to_failure(error))
+    def _completion(self, activation: Activation) -> Completion:
+        error = self._error or self._breach
+        commands: tuple[c.Command, ...] = ()
+        if error is None and self._doom is None:
+            try:
+                commands = self._log.finish(
+                    activation.recorded,
+                    complete=activation.recorded_complete,
+                    after_event_id=activation.history_length + 1,
+                    waits_at=self._waits_at,
+                )
+            except NondeterminismError as found:
+                error = found
+        if isinstance(error, NondeterminismError) and self.endings.is_failure(error):
+            self._doom = c.FailWorkflowExecution(failure=self.values.to_failure(error))
+        if self._doom is not None:
+            # What is recorded stands; the first thing that is not becomes the failure.
+            stands = activation.recorded is not None and activation.recorded_complete
+            return Commands(commands=() if stands else (self._doom,))
+        return Commands(commands=commands) if error is None else self.endings.task_failure(error)
+
+    def _bind(self, command: c.Command, event_id: int) -> None:
+        if isinstance(command, c.ScheduleActivityTask):
+            self.activities.bind(command.activity_id, event_id)
+
+    def _waits_at(self) -> str:
+        place = None if self._primary is None else waits_at(self._primary)
+        return "it has ended" if place is None else f"it waits at {place}"
+
+    def _warn_of_unfinished(self) -> None:
+        unfinished = self.handlers.unfinished()
+        if not unfinished or self.activation.replaying:
+            return
+        # A place that is no file: showing a warning reads the source line of its place.
+        warnings.warn_explicit(
+            f"workflow {self.facts.workflow_id!r} ({self.definition.name}) ended while signal "
+            f"handlers were running: {unfinished}; wait for workflow.all_handlers_finished first, "
+            "or decorate them with unfinished_policy=HandlerUnfinishedPolicy.ABANDON",
+            UnfinishedSignalHandlersWarning,
+            filename="<workflow>",
+            lineno=1,
+        )

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from orchestrator.converter import PayloadConverter
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
 
 
 class Values(Protocol):
     """Python values ↔ payloads, exceptions ↔ failures. Deterministic and without I/O."""
+
+    @property
+    def payload_converter(self) -> PayloadConverter:
+        """For user code that converts by itself."""
+        ...
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:  # Any: user's values
         """Raises ConversionError for a value that no converter takes."""

@@ -18,7 +18,6 @@ _LONG_FILES: dict[str, str] = {
     "orchestrator/adapters/memory/broker.py": "the whole broker in one place, as its twin's rules",
     "orchestrator/adapters/memory/store.py": "every operation of the store, as its twin's scripts",
     "orchestrator/adapters/memory/store_runs.py": "each method makes the tests of one script",
-    "orchestrator/workflow.py": "the face of workflow code, with every option of its calls",
     "orchestrator/testing/servers.py": "two servers, each by Docker and as a process",
 }
 _LONG_FUNCTIONS: dict[str, str] = {

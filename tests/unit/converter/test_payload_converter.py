@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from orchestrator.common import RawValue
 from orchestrator.converter import (
     CompositePayloadConverter,
     DefaultPayloadConverter,
@@ -146,6 +147,17 @@ def test_a_value_comes_back_as_it_went(value: object, hint: Any) -> None:
 )
 def test_the_encoding_follows_the_value(value: object, encoding: str) -> None:
     assert CONVERTER.to_payload(value).encoding == encoding
+
+
+def test_a_raw_value_is_passed_on_as_it_is() -> None:
+    payload = Payload.of_bytes(b"a", encoding="binary/strange")
+    assert CONVERTER.to_payload(RawValue(payload)) is payload
+    assert CONVERTER.from_payload(payload, RawValue).payload is payload
+
+
+def test_a_raw_value_of_something_else_is_refused() -> None:
+    with pytest.raises(ConversionError, match="holds a Payload, found 7"):
+        CONVERTER.to_payload(RawValue(7))
 
 
 def test_without_a_hint_json_gives_plain_data() -> None:

@@ -1,0 +1,214 @@
+"""The decorators of signal and query handlers, and what they find: `HandlerDefinition`.
+
+A dynamic handler takes `(name, args)`, every signal or query that has no handler of its own, its
+arguments as `Sequence[RawValue]`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, TypeVar, overload
+
+from orchestrator.definition.signature import AnyFunction, Signature, read_signature
+
+_SIGNAL = "__orchestrator_signal__"
+_QUERY = "__orchestrator_query__"
+
+_Function = TypeVar("_Function", bound=AnyFunction)
+
+
+class HandlerUnfinishedPolicy(Enum):
+    """What happens to a handler that is still running when its run ends."""
+
+    WARN_AND_ABANDON = 1
+    """It is given up, with a warning."""
+    ABANDON = 2
+    """It is given up."""
+
+
+@dataclass(frozen=True)
+class HandlerDefinition:
+    """A signal or query handler. `name` None: it is dynamic."""
+
+    name: str | None
+    function: AnyFunction
+    signature: Signature
+    attribute: str = ""
+    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON
+    description: str | None = None
+
+
+class _Mark(NamedTuple):
+    """What a decorator leaves on a method."""
+
+    name: str | None
+    unfinished_policy: HandlerUnfinishedPolicy
+    description: str | None
+
+
+@overload
+def signal(function: _Function, /) -> _Function: ...
+@overload
+def signal(
+    *,
+    name: str | None = None,
+    dynamic: bool = False,
+    unfinished_policy: HandlerUnfinishedPolicy = ...,
+    description: str | None = None,
+) -> Callable[[_Function], _Function]: ...
+def signal(
+    function: _Function | None = None,
+    /,
+    *,
+    name: str | None = None,
+    dynamic: bool = False,
+    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON,
+    description: str | None = None,
+) -> _Function | Callable[[_Function], _Function]:
+    """Mark a method, sync or async, as the handler of a signal; the default name is the method's.
+
+    Raises:
+        ValueError: both `name` and `dynamic`.
+    """
+
+    def decorate(target: _Function) -> _Function:
+        given = _name(target, name, dynamic=dynamic)
+        setattr(target, _SIGNAL, _Mark(given, unfinished_policy, description))
+        return target
+
+    return decorate if function is None else decorate(function)
+
+
+@overload
+def query(function: _Function, /) -> _Function: ...
+@overload
+def query(
+    *, name: str | None = None, dynamic: bool = False, description: str | None = None
+) -> Callable[[_Function], _Function]: ...
+def query(
+    function: _Function | None = None,
+    /,
+    *,
+    name: str | None = None,
+    dynamic: bool = False,
+    description: str | None = None,
+) -> _Function | Callable[[_Function], _Function]:
+    """Mark a sync method as the handler of a query; it may read but not change the workflow.
+
+    Raises:
+        ValueError: it is `async def`, or both `name` and `dynamic`.
+    """
+
+    def decorate(target: _Function) -> _Function:
+        check_sync(target)
+        given = _name(target, name, dynamic=dynamic)
+        setattr(target, _QUERY, _Mark(given, HandlerUnfinishedPolicy.ABANDON, description))
+        return target
+
+    return decorate if function is None else decorate(function)
+
+
+def handler_name(handler: str | AnyFunction) -> str:
+    """The name of a signal or query given by name or by its decorated method.
+
+    Raises:
+        ValueError: the method is neither, or is dynamic and so has no name.
+    """
+    if isinstance(handler, str):
+        return handler
+    mark = getattr(handler, _SIGNAL, None) or getattr(handler, _QUERY, None)
+    if not isinstance(mark, _Mark):
+        raise ValueError(f"{handler!r} is decorated neither as a signal nor as a query")
+    if mark.name is None:
+        raise ValueError(f"{handler!r} is a dynamic handler: give the name as text")
+    return mark.name
+
+
+def signals_of(cls: type) -> Mapping[str | None, HandlerDefinition]:
+    """The signal handlers of a class by name; the dynamic one stands under None.
+
+    Raises:
+        ValueError: two have the same name, an override is not decorated, or the parameters do not
+            fit.
+    """
+    return _handlers(cls, _SIGNAL, "signal")
+
+
+def queries_of(cls: type) -> Mapping[str | None, HandlerDefinition]:
+    """The query handlers of a class by name; raises as `signals_of` does."""
+    return _handlers(cls, _QUERY, "query")
+
+
+def runtime_handler(name: str | None, function: AnyFunction, *, kind: str) -> HandlerDefinition:
+    """The definition of a function that is set as a handler while a run goes on.
+
+    Raises:
+        ValueError: its parameters do not fit, or it is an async query.
+    """
+    if kind == "query":
+        check_sync(function)
+    what = f"the dynamic {kind} handler" if name is None else f"{kind} {name!r}"
+    signature = read_signature(function, what=what, skip_self=False)
+    definition = HandlerDefinition(name, function, signature)
+    _check_dynamic(definition, what)
+    return definition
+
+
+def check_sync(function: AnyFunction) -> None:
+    """Raises ValueError for an `async def` query."""
+    if inspect.iscoroutinefunction(function):
+        shown = getattr(function, "__qualname__", repr(function))
+        raise ValueError(f"query {shown} must be a plain def: it may not wait")
+
+
+def _name(target: AnyFunction, name: str | None, *, dynamic: bool) -> str | None:
+    if dynamic and name is not None:
+        raise ValueError(f"{target.__qualname__}: give a name or dynamic=True, not both")
+    return None if dynamic else name or target.__name__
+
+
+def _handlers(cls: type, mark: str, kind: str) -> Mapping[str | None, HandlerDefinition]:
+    found: dict[str | None, HandlerDefinition] = {}
+    for attribute in dir(cls):
+        where = f"{cls.__qualname__}.{attribute}"
+        member = inspect.getattr_static(cls, attribute)
+        marked = getattr(member, mark, None)
+        if not isinstance(marked, _Mark):
+            _check_override(cls, attribute, mark, kind)
+            continue
+        if marked.name in found:
+            shown = "dynamic" if marked.name is None else repr(marked.name)
+            raise ValueError(
+                f"{cls.__qualname__} has two handlers of {kind} {shown}: "
+                f"{found[marked.name].attribute} and {attribute}"
+            )
+        found[marked.name] = HandlerDefinition(
+            name=marked.name,
+            function=member,
+            signature=read_signature(member, what=where, skip_self=True),
+            attribute=attribute,
+            unfinished_policy=marked.unfinished_policy,
+            description=marked.description,
+        )
+        _check_dynamic(found[marked.name], where)
+    return found
+
+
+def _check_override(cls: type, attribute: str, mark: str, kind: str) -> None:
+    for base in cls.__mro__:
+        if isinstance(getattr(vars(base).get(attribute), mark, None), _Mark):
+            raise ValueError(
+                f"{cls.__qualname__}.{attribute} overrides a {kind} of {base.__qualname__} "
+                f"without @workflow.{kind}; decorate the override as well"
+            )
+
+
+def _check_dynamic(definition: HandlerDefinition, what: str) -> None:
+    if definition.name is None and not definition.signature.accepts(2):
+        raise ValueError(
+            f"{what} is dynamic, so it must take (name: str, args: Sequence[RawValue]); found "
+            f"{list(definition.signature.names)}"
+        )

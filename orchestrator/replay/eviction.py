@@ -1,0 +1,53 @@
+"""A run leaves memory: its coroutines are ended here and now, on their own loop.
+
+Left to the garbage collector they would be closed whenever it likes, while another run's loop may
+be the running one, and their `finally` blocks would act in that run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from orchestrator.replay.loop import DurableLoop
+
+_ROUNDS_MAX = 20
+"""Code that swallows cancellation more often than this is closed by force."""
+_STEPS_MAX = 10_000
+"""Of one round, and more for many tasks: code may also yield for ever."""
+
+
+def unwind(loop: DurableLoop) -> bool:
+    """Cancel all tasks of `loop` until there are none. False: some can be neither cancelled nor
+    closed, and stay."""
+    loop.halted = False
+    with loop.running():
+        for _ in range(_ROUNDS_MAX):
+            for task in list(loop.tasks):
+                task.cancel()
+            if not loop.tasks:
+                for generator in loop.open_generators():
+                    loop.create_task(generator.aclose())
+            _drain(loop)
+            if not loop.tasks and not loop.open_generators():
+                return True
+        closed = [_close(task) for task in list(loop.tasks)]
+    return all(closed)
+
+
+def _drain(loop: DurableLoop) -> None:
+    steps_left = _STEPS_MAX + len(loop.tasks)
+    while loop.has_ready and steps_left > 0:
+        try:
+            steps_left = loop.drain(steps_left)
+        except BaseException:  # the boundary of user code that is on its way out
+            steps_left -= 1
+
+
+def _close(task: asyncio.Task[Any]) -> bool:  # Any: tasks of any result
+    coroutine: Any = task.get_coro()  # Any: asyncio's own type
+    try:
+        coroutine.close()
+    except BaseException:  # the boundary of user code that is on its way out
+        return False
+    return True

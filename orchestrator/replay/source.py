@@ -1,0 +1,74 @@
+"""Which line of user code asked for a command, and where it waits: found in few steps, since every
+command remembers its line, and written out only when somebody must read it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
+
+_PACKAGE = Path(__file__).parent.parent
+_INTERNAL_FOLDERS = tuple(
+    f"{folder}{separator}"
+    for folder in (_PACKAGE / "replay", _PACKAGE / "workflow", Path(asyncio.__file__).parent)
+    for separator in "/\\"
+)
+_INTERNAL_FILES = frozenset({contextlib.__file__})
+
+
+class Source(NamedTuple):
+    """A place in a code object, without its line: reading that one out costs more than all else."""
+
+    code: CodeType
+    instruction: int
+
+
+def caller() -> Source | None:
+    """The innermost frame that is neither ours nor asyncio's."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # it is documented
+    while _is_internal(frame.f_code.co_filename):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return Source(frame.f_code, frame.f_lasti)
+
+
+def describe(source: Source | None) -> str:
+    """`file:line` of a place."""
+    if source is None:
+        return "an unknown line"
+    for start, end, line in source.code.co_lines():
+        if start <= source.instruction < end and line is not None:
+            return f"{source.code.co_filename}:{line}"
+    return f"{source.code.co_filename}:{source.code.co_firstlineno}"
+
+
+def awaited_lines(task: asyncio.Task[Any]) -> list[str]:  # Any: tasks of any result
+    """Where a waiting task stands, outermost line first, as in a traceback."""
+    lines: list[str] = []
+    awaited: Any = task.get_coro()  # Any: coroutines, generators and futures in a chain
+    while awaited is not None and getattr(awaited, "cr_frame", None) is not None:
+        code, line = awaited.cr_code, awaited.cr_frame.f_lineno
+        lines.append(f'  File "{code.co_filename}", line {line}, in {code.co_name}')
+        awaited = awaited.cr_await
+    return lines
+
+
+def waits_at(task: asyncio.Task[Any]) -> str | None:  # Any: tasks of any result
+    """`file:line` of the innermost line of user code at which a task waits."""
+    found: str | None = None
+    awaited: Any = task.get_coro()  # Any: as above
+    while awaited is not None and getattr(awaited, "cr_frame", None) is not None:
+        if not _is_internal(awaited.cr_code.co_filename):
+            found = f"{awaited.cr_code.co_filename}:{awaited.cr_frame.f_lineno}"
+        awaited = awaited.cr_await
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _is_internal(filename: str) -> bool:
+    return filename.startswith(("<", *_INTERNAL_FOLDERS)) or filename in _INTERNAL_FILES

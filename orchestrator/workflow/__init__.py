@@ -1,0 +1,110 @@
+"""What workflow code imports. Everything here acts on the run whose code is executing.
+
+Names and meanings are those of Temporal's Python SDK.
+"""
+
+from __future__ import annotations
+
+from orchestrator.definition.handlers import HandlerUnfinishedPolicy, query, signal
+from orchestrator.definition.workflow import defn, init, run
+from orchestrator.replay.control import (
+    ContinueAsNewError,
+    NondeterminismError,
+    ReadOnlyContextError,
+    UnfinishedSignalHandlersWarning,
+)
+from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
+from orchestrator.replay.run_info import Info
+from orchestrator.workflow.activities import ActivityConfig, execute_activity, start_activity
+from orchestrator.workflow.activity_methods import (
+    execute_activity_class,
+    execute_activity_method,
+    start_activity_class,
+    start_activity_method,
+)
+from orchestrator.workflow.ending import continue_as_new, is_failure_exception
+from orchestrator.workflow.log import LoggerAdapter, logger
+from orchestrator.workflow.messages import (
+    all_handlers_finished,
+    get_dynamic_query_handler,
+    get_dynamic_signal_handler,
+    get_query_handler,
+    get_signal_handler,
+    set_dynamic_query_handler,
+    set_dynamic_signal_handler,
+    set_query_handler,
+    set_signal_handler,
+)
+from orchestrator.workflow.runtime import (
+    cancellation_reason,
+    in_workflow,
+    info,
+    memo,
+    memo_value,
+    new_random,
+    now,
+    payload_converter,
+    random,
+    random_seed,
+    time,
+    time_ns,
+    uuid4,
+    uuid7,
+)
+from orchestrator.workflow.unsafety import unsafe
+from orchestrator.workflow.waiting import as_completed, sleep, wait, wait_condition
+
+__all__ = [
+    "defn",
+    "run",
+    "init",
+    "signal",
+    "query",
+    "HandlerUnfinishedPolicy",
+    "Info",
+    "info",
+    "in_workflow",
+    "now",
+    "time",
+    "time_ns",
+    "random",
+    "random_seed",
+    "new_random",
+    "uuid4",
+    "uuid7",
+    "memo",
+    "memo_value",
+    "payload_converter",
+    "LoggerAdapter",
+    "logger",
+    "ActivityConfig",
+    "ActivityCancellationType",
+    "ActivityHandle",
+    "start_activity",
+    "execute_activity",
+    "start_activity_method",
+    "execute_activity_method",
+    "start_activity_class",
+    "execute_activity_class",
+    "sleep",
+    "wait_condition",
+    "wait",
+    "as_completed",
+    "cancellation_reason",
+    "continue_as_new",
+    "is_failure_exception",
+    "set_signal_handler",
+    "get_signal_handler",
+    "set_dynamic_signal_handler",
+    "get_dynamic_signal_handler",
+    "set_query_handler",
+    "get_query_handler",
+    "set_dynamic_query_handler",
+    "get_dynamic_query_handler",
+    "all_handlers_finished",
+    "unsafe",
+    "ContinueAsNewError",
+    "NondeterminismError",
+    "ReadOnlyContextError",
+    "UnfinishedSignalHandlersWarning",
+]

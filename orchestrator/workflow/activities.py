@@ -1,0 +1,233 @@
+"""Calls of activities: `start_activity` and `execute_activity`.
+
+An overload for each shape of function lets a checker know the result and compare a single argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypedDict, TypeVar, Unpack, overload
+
+from orchestrator.common import RetryPolicy
+from orchestrator.definition.activity import activity_name
+from orchestrator.definition.signature import result_type as annotated_result
+from orchestrator.replay.context import current_run
+from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
+from orchestrator.replay.policies import to_options
+from orchestrator.units import to_ms_or_none
+from orchestrator.wire.commands import ScheduleActivityTask
+from orchestrator.wire.options import RetryOptions
+
+_Arg = TypeVar("_Arg")
+_Result = TypeVar("_Result")
+
+ABSENT = object()
+"""Stands for an argument that is not given, since None may be."""
+
+
+class ActivityConfig(TypedDict, total=False):
+    """The options of every form of an activity call; one of the two close time-outs is required.
+
+    `task_queue` None: the workflow's own. `activity_id` None: a number.
+    """
+
+    task_queue: str | None
+    schedule_to_close_timeout: timedelta | None
+    schedule_to_start_timeout: timedelta | None
+    start_to_close_timeout: timedelta | None
+    heartbeat_timeout: timedelta | None
+    retry_policy: RetryPolicy | None
+    cancellation_type: ActivityCancellationType
+    activity_id: str | None
+
+
+@overload
+def start_activity(
+    activity: Callable[[], Awaitable[_Result]], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+@overload
+def start_activity(
+    activity: Callable[[], _Result], **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+@overload
+def start_activity(
+    activity: Callable[[_Arg], Awaitable[_Result]], arg: _Arg, **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+@overload
+def start_activity(
+    activity: Callable[[_Arg], _Result], arg: _Arg, **options: Unpack[ActivityConfig]
+) -> ActivityHandle[_Result]: ...
+@overload
+def start_activity(
+    activity: Callable[..., Awaitable[_Result]],
+    *,
+    args: Sequence[Any],  # Any: user's values
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+@overload
+def start_activity(
+    activity: Callable[..., _Result],
+    *,
+    args: Sequence[Any],  # Any: user's values
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+@overload
+def start_activity(
+    activity: str,
+    arg: Any = ...,  # Any: user's value
+    *,
+    args: Sequence[Any] = ...,  # Any: user's values
+    result_type: type[_Result],
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[_Result]: ...
+@overload
+def start_activity(
+    activity: str,
+    arg: Any = ...,  # Any: user's value
+    *,
+    args: Sequence[Any] = ...,  # Any: user's values
+    result_type: Any = ...,  # Any: annotations are of no common type
+    **options: Unpack[ActivityConfig],
+) -> ActivityHandle[Any]: ...  # Any: nothing is known of the result
+def start_activity(
+    activity: Any,  # Any: a name or any decorated callable
+    arg: Any = ABSENT,  # Any: user's value
+    *,
+    args: Sequence[Any] = (),  # Any: user's values
+    result_type: Any = None,  # Any: annotations are of no common type
+    task_queue: str | None = None,
+    schedule_to_close_timeout: timedelta | None = None,
+    schedule_to_start_timeout: timedelta | None = None,
+    start_to_close_timeout: timedelta | None = None,
+    heartbeat_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    activity_id: str | None = None,
+) -> ActivityHandle[Any]:  # Any: the activity's result
+    """Schedule an activity and return its handle, which is a task.
+
+    Args:
+        activity: The decorated function, or its name.
+        arg: Its only argument.
+        args: Its arguments, if there are several.
+        result_type: What an activity given by name returns; otherwise its annotation says so.
+        task_queue: Whose workers run it; by default those of the workflow.
+        schedule_to_close_timeout: From now to the end, over all attempts.
+        schedule_to_start_timeout: How long it may wait for a worker.
+        start_to_close_timeout: For one attempt.
+        heartbeat_timeout: Between two signs of life of an attempt.
+        retry_policy: When a failed attempt is tried again; by default for ever.
+        cancellation_type: What the waiting code sees when it cancels.
+        activity_id: By default a number.
+
+    Raises:
+        ValueError: neither close time-out is given, both `arg` and `args` are, or the activity is
+            not decorated.
+        ConversionError: an argument cannot be converted.
+    """
+    if start_to_close_timeout is None and schedule_to_close_timeout is None:
+        raise ValueError("an activity needs start_to_close_timeout or schedule_to_close_timeout")
+    name = activity_name(activity)
+    if result_type is None and not isinstance(activity, str):
+        result_type = annotated_result(activity)
+    current = current_run()
+    current.check_writable("start an activity")
+    command = ScheduleActivityTask(
+        activity_id=current.activities.next_id(activity_id),
+        activity_type=name,
+        task_queue=task_queue or current.facts.started.task_queue,
+        input=tuple(current.values.to_payloads(one_or_all(arg, args))),
+        schedule_to_close_timeout_ms=_ms("schedule_to_close_timeout", schedule_to_close_timeout),
+        schedule_to_start_timeout_ms=_ms("schedule_to_start_timeout", schedule_to_start_timeout),
+        start_to_close_timeout_ms=_ms("start_to_close_timeout", start_to_close_timeout),
+        heartbeat_timeout_ms=_ms("heartbeat_timeout", heartbeat_timeout),
+        retry_policy=RetryOptions() if retry_policy is None else to_options(retry_policy),
+    )
+    return current.activities.start(
+        command, result_type=result_type, cancellation_type=cancellation_type
+    )
+
+
+@overload
+async def execute_activity(
+    activity: Callable[[], Awaitable[_Result]], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+@overload
+async def execute_activity(
+    activity: Callable[[], _Result], **options: Unpack[ActivityConfig]
+) -> _Result: ...
+@overload
+async def execute_activity(
+    activity: Callable[[_Arg], Awaitable[_Result]], arg: _Arg, **options: Unpack[ActivityConfig]
+) -> _Result: ...
+@overload
+async def execute_activity(
+    activity: Callable[[_Arg], _Result], arg: _Arg, **options: Unpack[ActivityConfig]
+) -> _Result: ...
+@overload
+async def execute_activity(
+    activity: Callable[..., Awaitable[_Result]],
+    *,
+    args: Sequence[Any],  # Any: user's values
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+@overload
+async def execute_activity(
+    activity: Callable[..., _Result],
+    *,
+    args: Sequence[Any],  # Any: user's values
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+@overload
+async def execute_activity(
+    activity: str,
+    arg: Any = ...,  # Any: user's value
+    *,
+    args: Sequence[Any] = ...,  # Any: user's values
+    result_type: type[_Result],
+    **options: Unpack[ActivityConfig],
+) -> _Result: ...
+@overload
+async def execute_activity(
+    activity: str,
+    arg: Any = ...,  # Any: user's value
+    *,
+    args: Sequence[Any] = ...,  # Any: user's values
+    result_type: Any = ...,  # Any: annotations are of no common type
+    **options: Unpack[ActivityConfig],
+) -> Any: ...  # Any: nothing is known of the result
+async def execute_activity(
+    activity: Any,  # Any: a name or any decorated callable
+    arg: Any = ABSENT,  # Any: user's value
+    *,
+    args: Sequence[Any] = (),  # Any: user's values
+    result_type: Any = None,  # Any: annotations are of no common type
+    **options: Unpack[ActivityConfig],
+) -> Any:  # Any: the activity's result
+    """As `start_activity`, and wait for the result.
+
+    Raises:
+        ActivityError: it ended badly; the cause says how.
+    """
+    return await start_activity(activity, arg, args=args, result_type=result_type, **options)
+
+
+def one_or_all(arg: Any, args: Sequence[Any]) -> Sequence[Any]:  # Any: user's values
+    """The arguments of a call that takes `arg` or `args`.
+
+    Raises:
+        ValueError: both are given.
+    """
+    if arg is ABSENT:
+        return args
+    if args:
+        raise ValueError("give arg or args, not both")
+    return [arg]
+
+
+def _ms(name: str, timeout: timedelta | None) -> int | None:
+    found_ms = to_ms_or_none(timeout)
+    if found_ms is not None and found_ms <= 0:
+        raise ValueError(f"{name} must be positive, found {timeout}")
+    return found_ms

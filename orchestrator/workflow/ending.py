@@ -1,0 +1,61 @@
+"""How workflow code ends its run other than by returning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from orchestrator.common import RetryPolicy
+from orchestrator.definition.workflow import WorkflowDefinition
+from orchestrator.replay.context import current_run
+from orchestrator.replay.control import ContinueAsNewError
+from orchestrator.replay.policies import to_options
+from orchestrator.units import to_ms_or_none
+from orchestrator.wire.commands import ContinueAsNewWorkflowExecution
+from orchestrator.workflow.activities import ABSENT, one_or_all
+
+
+def continue_as_new(
+    arg: Any = ABSENT,  # Any: user's value
+    *,
+    args: Sequence[Any] = (),  # Any: user's values
+    workflow: Any = None,  # Any: a name or a run method
+    task_queue: str | None = None,
+    run_timeout: timedelta | None = None,
+    task_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    memo: Mapping[str, Any] | None = None,  # Any: user's values
+) -> NoReturn:
+    """End this run and start the next; what is not given is inherited. Never returns.
+
+    It ends the run by an exception that `except Exception` does not catch; handlers may call it
+    too. Signals that no handler has taken are the next run's.
+
+    Raises:
+        ValueError: both `arg` and `args` are given, or `workflow` is not a workflow.
+        ConversionError: a value cannot be converted.
+    """
+    current = current_run()
+    current.check_writable("continue as new")
+    name = workflow
+    if workflow is not None and not isinstance(workflow, str):
+        name = WorkflowDefinition.of_run(workflow)[0]
+    convert = current.values.to_payloads
+    notes = None if memo is None else dict(zip(memo, convert(list(memo.values())), strict=True))
+    raise ContinueAsNewError(
+        ContinueAsNewWorkflowExecution(
+            workflow_type=name,
+            task_queue=task_queue,
+            input=tuple(convert(one_or_all(arg, args))),
+            run_timeout_ms=to_ms_or_none(run_timeout),
+            task_timeout_ms=to_ms_or_none(task_timeout),
+            retry_policy=None if retry_policy is None else to_options(retry_policy),
+            memo=notes,
+        )
+    )
+
+
+def is_failure_exception(error: BaseException) -> bool:
+    """Whether `error` would fail the run if it left its code; any other fails only the task."""
+    return current_run().endings.is_failure(error)
