@@ -126,9 +126,8 @@ class Driven:
         mint = lambda: f"minted-{next(self._minted)}"  # noqa: E731
         for part in decide(self.state, found, completion.commands, task, mint=mint):
             self.history.extend(part.events)
-            self.run.accept(
-                [one for one in part.events if isinstance(one.attributes, CommandEvent)]
-            )
+            wished = [one for one in part.events if isinstance(one.attributes, CommandEvent)]
+            self.run.accept(wished)
             if part.close is not None:
                 self.successor = part.close.successor
         self.tasks.append(completion.commands)

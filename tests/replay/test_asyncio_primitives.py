@@ -439,9 +439,6 @@ def test_an_abandoned_generator_is_not_ended_by_the_garbage_collector() -> None:
     driven.check_replays()
 
 
-# What cannot be the same on replay, or leaves the deterministic world, is refused ------------------
-
-
 @workflow_of
 async def refused(self, what: str) -> None:
     loop = asyncio.get_running_loop()
@@ -467,7 +464,7 @@ async def refused(self, what: str) -> None:
     elif what == "factory":
         loop.set_task_factory(lambda *_: None)
     elif what == "eager":
-        loop.create_task(asyncio.sleep(1), eager_start=True)
+        await loop.create_task(asyncio.sleep(1), eager_start=True)
     elif what == "stop":
         loop.stop()
 

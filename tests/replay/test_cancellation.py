@@ -1,4 +1,4 @@
-"""Cancellation: one `Task.cancel` on the main coroutine, a state and not an event, and never lost."""
+"""Cancellation: one `Task.cancel` on the main coroutine, a state, and never lost."""
 
 from __future__ import annotations
 
@@ -143,9 +143,10 @@ async def gathered_wait(self) -> list[str]:
     )
 
 
-@pytest.mark.parametrize(
-    "cls", [plain_wait, bounded_wait, timeout_wait, grouped_wait, gathered_wait]
-)
+WAITS = [plain_wait, bounded_wait, timeout_wait, grouped_wait, gathered_wait]
+
+
+@pytest.mark.parametrize("cls", WAITS)
 @pytest.mark.parametrize("first", ["result", "cancel"])
 def test_a_cancel_that_comes_with_the_result_is_not_lost(cls: type, first: str) -> None:
     driven = Driven(cls)
@@ -156,9 +157,7 @@ def test_a_cancel_that_comes_with_the_result_is_not_lost(cls: type, first: str) 
     driven.check_replays()
 
 
-@pytest.mark.parametrize(
-    "cls", [plain_wait, bounded_wait, timeout_wait, grouped_wait, gathered_wait]
-)
+@pytest.mark.parametrize("cls", WAITS)
 def test_a_cancel_reaches_what_the_run_waits_for(cls: type) -> None:
     driven = Driven(cls)
     driven.step()
