@@ -6,20 +6,18 @@ be the running one, and their `finally` blocks would act in that run.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from orchestrator.replay.loop import DurableLoop
 
 _ROUNDS_MAX = 20
-"""Code that swallows cancellation more often than this is closed by force."""
+"""Code that swallows cancellation more often than this stays, and the caller is told."""
 _STEPS_MAX = 10_000
 """Of one round, and more for many tasks: code may also yield for ever."""
 
 
 def unwind(loop: DurableLoop) -> bool:
-    """Cancel all tasks of `loop` until there are none. False: some can be neither cancelled nor
-    closed, and stay."""
+    """Cancel all tasks of `loop` until there are none. False: some swallow it and stay."""
     loop.halted = False
     with loop.running():
         for _ in range(_ROUNDS_MAX):
@@ -31,8 +29,18 @@ def unwind(loop: DurableLoop) -> bool:
             _drain(loop)
             if not loop.tasks and not loop.open_generators():
                 return True
-        closed = [_close(task) for task in list(loop.tasks)]
-    return all(closed)
+    return False
+
+
+def close(loop: DurableLoop) -> None:
+    """Close the coroutines of the tasks that are left."""
+    with loop.running():
+        for task in list(loop.tasks):
+            coroutine: Any = task.get_coro()  # Any: asyncio's own type
+            try:
+                coroutine.close()
+            except BaseException:  # the boundary of user code that ignores even this
+                pass  # There is nothing left to be done about it.
 
 
 def _drain(loop: DurableLoop) -> None:
@@ -42,12 +50,3 @@ def _drain(loop: DurableLoop) -> None:
             steps_left = loop.drain(steps_left)
         except BaseException:  # the boundary of user code that is on its way out
             steps_left -= 1
-
-
-def _close(task: asyncio.Task[Any]) -> bool:  # Any: tasks of any result
-    coroutine: Any = task.get_coro()  # Any: asyncio's own type
-    try:
-        coroutine.close()
-    except BaseException:  # the boundary of user code that is on its way out
-        return False
-    return True

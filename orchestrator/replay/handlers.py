@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from orchestrator.definition.handlers import (
 from orchestrator.definition.signature import AnyFunction, Signature, hints_for
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import ApplicationError, ConversionError
+from orchestrator.replay.control import UnfinishedSignalHandlersWarning
 from orchestrator.replay.values import Values
 from orchestrator.wire.events import WorkflowExecutionSignaled
 from orchestrator.wire.payload import Payload
@@ -96,14 +98,25 @@ class Handlers:
             for event in waiting:
                 self.signal(event)
 
-    def unfinished(self) -> str:
-        """Which signals' handlers are running that should not be left behind; empty: none."""
+    def warn_of_unfinished(self, ended: str) -> None:
+        """Warn if handlers are running that should not be left behind by what has `ended`."""
         left = Counter(
             signal.name
             for signal in self.running
             if signal.unfinished_policy is HandlerUnfinishedPolicy.WARN_AND_ABANDON
         )
-        return ", ".join(f"{name!r} × {count}" for name, count in left.items())
+        if not left:
+            return
+        unfinished = ", ".join(f"{name!r} × {count}" for name, count in left.items())
+        # A place that is no file: showing a warning reads the source line of its place.
+        warnings.warn_explicit(
+            f"{ended} ended while signal handlers were running: {unfinished}; wait for "
+            "workflow.all_handlers_finished first, or decorate them with "
+            "unfinished_policy=HandlerUnfinishedPolicy.ABANDON",
+            UnfinishedSignalHandlersWarning,
+            filename="<workflow>",
+            lineno=1,
+        )
 
     def set_query(self, name: str | None, function: AnyFunction | None) -> None:
         """Replace a handler, or the dynamic one; None removes it."""
@@ -176,10 +189,12 @@ def decode(
 def check_count(signature: Signature, count: int, *, what: str) -> None:
     """Raises ConversionError when `what` cannot be called with so many arguments."""
     if not signature.accepts(count):
-        most = "or more" if signature.takes_more else f"to {len(signature.names)}"
-        raise ConversionError(
-            f"{what} takes {signature.required} {most} argument(s), found {count}"
-        )
+        least, most = signature.required, len(signature.names)
+        expected = f"{least} to {most}" if least != most else str(most)
+        if signature.takes_more:
+            expected = f"{least} or more"
+        names = ", ".join(signature.names)
+        raise ConversionError(f"{what} takes {expected} argument(s) ({names}), found {count}")
 
 
 def _bound(name: str | None, function: AnyFunction | None, kind: str) -> _Bound | None:

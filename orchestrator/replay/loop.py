@@ -3,7 +3,8 @@
 A deque of handles, first in, first out, and timers that are durable: `call_later` asks the host for
 one, cancelling its handle takes it back. Everything that would leave the deterministic world
 (threads, sockets, processes) raises at the call; so does what asyncio does in the order of memory
-addresses (see `order`).
+addresses (see `order`). The order of everything here is `core.decide.LOOP_VERSION`: a change needs
+a new number, and histories of the old one must still run as they did.
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ from orchestrator.replay.facts import Activation
 from orchestrator.replay.order import check_future, check_task, lossless_waiter
 from orchestrator.replay.tasks import DurableTask
 
-LOOP_VERSION = 1
-"""The order of everything here, as written into each completed workflow task. A change of order
-needs a new number, and this code must still run histories of the old one."""
 _AsyncGenerator: TypeAlias = AsyncGeneratorType[Any, Any]  # Any: generators of any type
 _GENERATORS_KEPT = 64
 """Finished generators are forgotten when so many more have been begun."""

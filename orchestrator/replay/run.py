@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import warnings
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from functools import cached_property
@@ -26,10 +25,9 @@ from orchestrator.replay.control import (
     ContinueAsNewError,
     NondeterminismError,
     ReadOnlyContextError,
-    UnfinishedSignalHandlersWarning,
 )
 from orchestrator.replay.endings import Endings
-from orchestrator.replay.eviction import unwind
+from orchestrator.replay.eviction import close, unwind
 from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts
 from orchestrator.replay.handlers import Handlers, SignalCall, check_count, decode
 from orchestrator.replay.loop import DurableLoop
@@ -95,8 +93,11 @@ class WorkflowRun:
             # A context of its own: what a worker's task keeps there is not the same on replay.
             self._context.run(self._run_code, activation)
         completion = self._completion(activation)
-        if isinstance(completion, Commands) and closes(completion.commands):
-            self._warn_of_unfinished()
+        live = not activation.replaying
+        if live and isinstance(completion, Commands) and closes(completion.commands):
+            self.handlers.warn_of_unfinished(
+                f"workflow {self.facts.workflow_id!r} ({self.definition.name})"
+            )
         return completion
 
     def accept(self, events: Sequence[e.HistoryEvent]) -> None:
@@ -111,6 +112,11 @@ class WorkflowRun:
         return self._context.run(self._ask, name, payloads)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether its code was entered."""
+        return self._primary is not None
+
+    @property
     def tainted(self) -> bool:
         """A read-only place tried to change the run. It must not be activated again, only evicted;
         a replay brings it back as it was."""
@@ -122,14 +128,8 @@ class WorkflowRun:
         return self._context.run(unwind, self.loop)
 
     def abandon(self) -> None:
-        """Close the coroutines that an eviction has left. The garbage collector would do it too,
-        but anywhere: in the middle of another run, whose commands theirs would become."""
-        with self.loop.running():
-            for task in list(self.loop.tasks):
-                try:
-                    task.get_coro().close()
-                except RuntimeError:
-                    pass  # It ignores even this; there is nothing left to be done about it.
+        """Close by force the coroutines that an eviction has left."""
+        self._context.run(close, self.loop)
 
     def stack(self) -> str:
         """Where each task waits, outermost line first."""
@@ -315,7 +315,7 @@ class WorkflowRun:
             try:
                 if name == "__stack_trace":
                     return self.values.to_payloads([self.stack()])[0]
-                if self._primary is None:
+                if not self.has_begun:
                     raise FailureError("the run's first task has not run yet; ask again")
                 return self.handlers.query(name, payloads)
             except BaseException as error:  # the boundary of user code, which may raise anything
@@ -393,17 +393,3 @@ class WorkflowRun:
     def _waits_at(self) -> str:
         place = None if self._primary is None else waits_at(self._primary)
         return "it has ended" if place is None else f"it waits at {place}"
-
-    def _warn_of_unfinished(self) -> None:
-        unfinished = self.handlers.unfinished()
-        if not unfinished or self.activation.replaying:
-            return
-        # A place that is no file: showing a warning reads the source line of its place.
-        warnings.warn_explicit(
-            f"workflow {self.facts.workflow_id!r} ({self.definition.name}) ended while signal "
-            f"handlers were running: {unfinished}; wait for workflow.all_handlers_finished first, "
-            "or decorate them with unfinished_policy=HandlerUnfinishedPolicy.ABANDON",
-            UnfinishedSignalHandlersWarning,
-            filename="<workflow>",
-            lineno=1,
-        )

@@ -166,12 +166,12 @@ class QueryTasks:
         status = run.state.status
         if _rejects(question.reject_condition, status):
             return _response(question, rejected=status)
-        if run.run.handlers is None:
+        if not run.run.has_begun:
             started = started_of(run.state)
             problem = f"this run of {started.workflow_type!r} ended before its code ran"
             return _response(question, problem=problem)
         outcome = self._user_code.query(run.run, question)
-        run.is_broken = run.is_broken or outcome.cut_off
+        run.is_broken = run.is_broken or outcome.cut_off or run.run.tainted
         if isinstance(outcome.answer, Failure):
             return _response(question, failure=outcome.answer)
         return _response(question, result=outcome.answer)
