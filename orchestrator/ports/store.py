@@ -40,6 +40,7 @@ from orchestrator.ids import (
     TaskQueue,
     WorkflowId,
 )
+from orchestrator.limits import INBOX_PAGE_ENTRIES
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxEntry
@@ -378,7 +379,12 @@ class RunStore(Protocol):
         ...
 
     async def sync(
-        self, workflow_id: WorkflowId, *, task_timeout_ms: int, count_attempt: bool
+        self,
+        workflow_id: WorkflowId,
+        *,
+        task_timeout_ms: int,
+        count_attempt: bool,
+        entries_max: int = INBOX_PAGE_ENTRIES,
     ) -> Synced | None:
         """Read head and inbox before a workflow task; None when there is no such workflow id."""
         ...

@@ -22,6 +22,8 @@ from orchestrator.limits import (
     CLOSE_REFUSALS_MAX,
     CRASHES_BEFORE_ISOLATION,
     CRASHES_BEFORE_PARKING,
+    INBOX_ENTRIES_MAX,
+    INBOX_PAGE_ENTRIES,
     STALE_IN_A_ROW_MAX,
 )
 from orchestrator.ports.store import Committed, Head, Refused, Stale, Synced, Wake
@@ -172,6 +174,7 @@ class Advancer:
                 errand.workflow_id,
                 task_timeout_ms=self._extensions.timeout_ms(errand.workflow_id),
                 count_attempt=count,
+                entries_max=INBOX_ENTRIES_MAX if errand.refusals else INBOX_PAGE_ENTRIES,
             )
 
         synced = await until_known(read, self._context.clock)
@@ -232,7 +235,11 @@ class Advancer:
 
     async def _load(self, errand: Errand, head: Head) -> Loaded | Lacking | TaskFailure | None:
         loaded = await self._loader.load(
-            errand.workflow_id, head.run_id, token=head.token, consumed=head.consumed
+            errand.workflow_id,
+            head.run_id,
+            token=head.token,
+            consumed=head.consumed,
+            unseen=errand.unseen,
         )
         if isinstance(loaded, Loaded):
             self._learn_timeout(loaded.cached)
@@ -267,17 +274,19 @@ class Advancer:
         that is closed or belongs to others.
         """
         unread: tuple[InboxEntry, ...] = ()
+        is_recorded = bool(errand.rest)
         for part in parts:
             answer = await self._commit_part(part)
             match answer:
                 case Committed():
                     self._accept(errand, run, part, answer)
-                    unread = answer.unread
+                    unread, is_recorded = answer.unread, True
                 case Stale():
                     return self._overtaken(errand)
                 case Refused():
-                    return self._refused(errand, answer)
-        errand.stale, errand.unseen, errand.attempt, errand.rest = 0, 0, 1, ()
+                    return self._refused(errand, answer, is_recorded=is_recorded)
+        errand.stale = errand.refusals = errand.unseen = 0
+        errand.attempt, errand.rest = 1, ()
         if parts[-1].close is not None:
             errand.drop_run()
             return True
@@ -309,15 +318,17 @@ class Advancer:
         errand.stale += 1
         return errand.stale >= STALE_IN_A_ROW_MAX
 
-    def _refused(self, errand: Errand, answer: Refused) -> bool:
-        """A close that has not seen every message: replay with all of them in one activation."""
+    def _refused(self, errand: Errand, answer: Refused, *, is_recorded: bool) -> bool:
+        """A close that has not seen every message: replay with all of them in one activation. A
+        task of which a part `is_recorded` cannot be decided anew; its close is forced at once."""
         self._context.counters.add("refused")
         errand.drop_run()
         errand.refusals += 1
         self._context.bind(_log, errand.workflow_id).debug(
             "close_refused", unseen=answer.unseen, refusals=errand.refusals
         )
-        errand.unseen = answer.unseen if errand.refusals >= CLOSE_REFUSALS_MAX else 0
+        force = is_recorded or errand.refusals >= CLOSE_REFUSALS_MAX
+        errand.unseen = answer.unseen if force else 0
         return False
 
     # Ends -----------------------------------------------------------------------------------------

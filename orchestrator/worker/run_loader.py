@@ -60,9 +60,16 @@ class RunLoader:
         self._user_code = user_code
 
     async def load(
-        self, workflow_id: WorkflowId, run_id: RunId, *, token: CommitToken, consumed: int
+        self,
+        workflow_id: WorkflowId,
+        run_id: RunId,
+        *,
+        token: CommitToken,
+        consumed: int,
+        unseen: int = 0,
     ) -> Load:
-        """The run as its history tells; `token` and `consumed` are the head's.
+        """The run as its history tells; `token` and `consumed` are the head's. `unseen` more than
+        0 forces a close that is among the commits which are still to be written.
 
         Raises:
             UnavailableError: the store does not answer.
@@ -87,7 +94,7 @@ class RunLoader:
         self._context.counters.add("replays")
         cached, cut = self._begin(definition, state, history, token=token, consumed=consumed)
         try:
-            loaded = await self._replay(cached, cut)
+            loaded = await self._replay(cached, cut, unseen=unseen)
         except BaseException:
             cached.evict()
             raise
@@ -147,7 +154,9 @@ class RunLoader:
         )
         return cached, cut
 
-    async def _replay(self, cached: CachedRun, cut: Partition) -> Loaded | TaskFailure:
+    async def _replay(
+        self, cached: CachedRun, cut: Partition, *, unseen: int
+    ) -> Loaded | TaskFailure:
         clock = self._context.clock
         turn_began_ms = clock.now_ms()
         for activation in cut.activations:
@@ -160,11 +169,11 @@ class RunLoader:
             # Only the newest task may lack commands; a run that was ended from outside never
             # gets them.
             if not activation.recorded_complete and cached.state.is_open:
-                return self._rest(cached, activation, completion)
+                return self._rest(cached, activation, completion, unseen=unseen)
         return Loaded(cached)
 
     def _rest(
-        self, cached: CachedRun, activation: Activation, completion: Commands
+        self, cached: CachedRun, activation: Activation, completion: Commands, *, unseen: int
     ) -> Loaded | TaskFailure:
         """The commits that the newest task still lacks."""
         state = cached.state
@@ -177,6 +186,7 @@ class RunLoader:
             consumed_to=cached.consumed,
             consumed_mark=None,
             sticky=self._context.sticky,
+            unseen_messages=unseen,
         )
         return Loaded(
             cached, decide_rest(state, completion.commands, task, mint=self._context.mint)

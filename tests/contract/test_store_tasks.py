@@ -98,3 +98,15 @@ async def test_a_delayed_start_is_held_back_and_a_quiet_run_is_not(carrier: Carr
     await carrier.store.append(signal())
     await carrier.store.commit(commit_of(await sync(carrier.store), "t1"))
     assert not (await sync(carrier.store)).held_back
+
+
+async def test_as_many_entries_are_read_as_asked_for(carrier: Carrier) -> None:
+    await carrier.store.start(start_of())
+    for _ in range(3):
+        await carrier.store.append(signal())
+    for entries_max, read in ((2, 2), (10_000, 4)):
+        synced = await carrier.store.sync(
+            W, task_timeout_ms=10_000, count_attempt=False, entries_max=entries_max
+        )
+        assert synced is not None
+        assert len(synced.unread) == read

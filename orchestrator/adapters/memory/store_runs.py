@@ -29,7 +29,7 @@ from orchestrator.core.transition import (
     Transition,
 )
 from orchestrator.ids import EventId, RunId, WorkflowId
-from orchestrator.limits import INBOX_ENTRIES_MAX, WAKEUP_REPEATS_MS
+from orchestrator.limits import INBOX_ENTRIES_MAX, INBOX_PAGE_ENTRIES, WAKEUP_REPEATS_MS
 from orchestrator.ports.store import (
     AppendAnswer,
     Appended,
@@ -121,7 +121,12 @@ class MemoryRuns(MemoryReads):
         )
 
     async def sync(
-        self, workflow_id: WorkflowId, *, task_timeout_ms: int, count_attempt: bool
+        self,
+        workflow_id: WorkflowId,
+        *,
+        task_timeout_ms: int,
+        count_attempt: bool,
+        entries_max: int = INBOX_PAGE_ENTRIES,
     ) -> Synced | None:
         """See `RunStore.sync`."""
         now_ms = self._state.now_ms()
@@ -135,7 +140,7 @@ class MemoryRuns(MemoryReads):
         workflow.row = WakeupRow(now_ms + task_timeout_ms, now_ms)
         if count_attempt:
             workflow.set_head(attempt=workflow.head.attempt + 1)
-        return Synced(head=workflow.head, unread=workflow.page(), now_ms=now_ms)
+        return Synced(head=workflow.head, unread=workflow.page(entries_max), now_ms=now_ms)
 
     async def extend(self, workflow_id: WorkflowId, *, task_timeout_ms: int) -> None:
         """See `RunStore.extend`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -93,9 +94,9 @@ class Workflow:
         """Replace fields of the head."""
         self.head = msgspec.structs.replace(self.head, **changes)
 
-    def page(self) -> tuple[InboxEntry, ...]:
+    def page(self, entries_max: int = INBOX_PAGE_ENTRIES) -> tuple[InboxEntry, ...]:
         """The first unread entries, in order."""
-        return tuple(list(self.inbox.values())[:INBOX_PAGE_ENTRIES])
+        return tuple(islice(self.inbox.values(), entries_max))
 
     def clear_inbox(self) -> None:
         """Delete what is unread."""

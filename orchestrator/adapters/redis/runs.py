@@ -24,6 +24,7 @@ from orchestrator.ids import RunId, TaskQueue, WorkflowId
 from orchestrator.limits import (
     HISTORY_PAGE_EVENTS,
     INBOX_ENTRIES_MAX,
+    INBOX_PAGE_ENTRIES,
     SEEN_OPERATIONS_MAX,
 )
 from orchestrator.ports.store import (
@@ -126,11 +127,20 @@ class RedisRuns(Part):
                 )
 
     async def sync(
-        self, workflow_id: WorkflowId, *, task_timeout_ms: int, count_attempt: bool
+        self,
+        workflow_id: WorkflowId,
+        *,
+        task_timeout_ms: int,
+        count_attempt: bool,
+        entries_max: int = INBOX_PAGE_ENTRIES,
     ) -> Synced | None:
         """See `RunStore.sync`."""
         fields = self._fields(workflow_id)
-        fields |= {"task_timeout_ms": task_timeout_ms, "count_attempt": count_attempt}
+        fields |= {
+            "task_timeout_ms": task_timeout_ms,
+            "count_attempt": count_attempt,
+            "page_entries": entries_max,
+        }
         answer = await self._scripts.sync_run(self._keys.for_script(workflow_id, RunId("")), fields)
         if answer.kind == "none":
             return None

@@ -128,6 +128,24 @@ class Hasty:
 
 
 @workflow.defn
+class Parting:
+    """Starts 250 timers and ends without waiting for them."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    @workflow.run
+    async def run(self) -> int:
+        self.sleeps = [asyncio.create_task(asyncio.sleep(60 + n)) for n in range(250)]
+        await asyncio.sleep(0)
+        return len(self.sleeps)
+
+    @workflow.signal
+    def add(self, item: str) -> None:
+        self.items.append(item)
+
+
+@workflow.defn
 class Stubborn:
     """Swallows its cancellation for ever."""
 
@@ -200,4 +218,4 @@ class Exits:
         await asyncio.create_task(leave())
 
 
-ALL = (Order, Broken, Many, Hasty, Stubborn, Chain, Diary, Exits)
+ALL = (Order, Broken, Many, Hasty, Parting, Stubborn, Chain, Diary, Exits)

@@ -15,7 +15,7 @@ from orchestrator.adapters.memory.broker import MemoryBroker
 from orchestrator.core.transition import ForcedClose
 from orchestrator.exceptions import UnavailableError
 from orchestrator.limits import CLOSE_REFUSALS_MAX, COMMIT_COMMANDS_MAX
-from orchestrator.ports.broker import ActivityQueue, Outgoing, WorkflowQueue
+from orchestrator.ports.broker import ActivityQueue, Outgoing, StickyQueue, WorkflowQueue
 from orchestrator.ports.store import Committed, Refused
 from orchestrator.wire import codec
 from orchestrator.wire.events import WorkflowExecutionTerminated
@@ -441,6 +441,45 @@ async def test_two_workers_on_one_run_have_one_outcome(
     assert await bare.inbox() == []
 
 
+async def test_a_run_stays_with_the_worker_that_has_it_in_memory(bare: Engine) -> None:
+    workers = [await Worker(bare, f"w{n}", sticky=True).open() for n in range(2)]
+    await start(bare, "Diary")
+    for number in range(10):
+        await signal(bare, str(number))
+    assert sum(worker.counters.value("replays") for worker in workers) == 1
+    assert sum(worker.counters.value("cached_activations") for worker in workers) == 10
+
+
+async def test_a_wake_up_for_a_worker_that_has_gone_goes_to_any_other(bare: Engine) -> None:
+    first = await Worker(bare, "w1", sticky=True).open()
+    await start(bare, "Diary")
+    await bare.broker.delete(StickyQueue("w1", QUEUE))
+    await first.die()
+    await bare.broker.delete(StickyQueue("w1", QUEUE))
+    second = await Worker(bare, "w2", sticky=True).open()
+    await signal(bare, "a")
+    assert second.counters.value("activations") == 1
+    assert await bare.inbox() == []
+
+
+async def test_an_activity_queue_that_nobody_declared_keeps_no_delivery_going_round(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bare.broker.delete(ActivityQueue(QUEUE))
+    sent: list[Outgoing] = []
+    lose(bare, monkeypatch, lambda message: sent.append(message) is not None)
+    worker = await Worker(bare, takes_activities=False).open()
+    await order(bare)
+    for _ in range(10):
+        await bare.settle()
+    assert worker.in_hand() == 0
+    assert sum(isinstance(message.to, ActivityQueue) for message in sent) == 2
+    activities = await Worker(bare, "w2").open()
+    await pass_seconds(bare, 6)
+    await signal(bare, "cola")
+    await ends_well(bare, worker, activities)
+
+
 async def test_a_rival_that_always_wins_ends_in_an_ack(
     bare: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,6 +526,38 @@ async def test_after_ten_refusals_the_close_is_forced_and_counts_what_was_unseen
     assert closing.attributes.unseen_messages == 1  # type: ignore[union-attr]  # completed
     assert worker.counters.value("refused") == CLOSE_REFUSALS_MAX
     assert (await bare.types()).count("WorkflowExecutionSignaled") == CLOSE_REFUSALS_MAX
+
+
+async def test_a_close_sees_every_signal_however_many_pages_they_fill(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages(monkeypatch, entries=2)
+    await start(bare, "Hasty")
+    for number in range(5):
+        await append_signal(bare, str(number))
+    worker = await Worker(bare).open()
+    await bare.pass_time(10_000)
+    assert await result(bare) == '["0","1","2","3","4"]'
+    assert worker.counters.value("refused") == 1
+
+
+def pages(monkeypatch: pytest.MonkeyPatch, *, entries: int) -> None:
+    """An inbox is read in pages of so few entries."""
+    monkeypatch.setattr("orchestrator.worker.advance.INBOX_PAGE_ENTRIES", entries)
+
+
+async def test_a_signal_between_two_parts_is_counted_as_unseen_by_the_close(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await Worker(bare).open()
+    signal_before_close(bare, monkeypatch, times=1)
+    await start(bare, "Parting")
+    assert await result(bare) == "250"
+    closing = (await view(bare)).closing
+    assert closing is not None
+    assert closing.attributes.unseen_messages == 1  # type: ignore[union-attr]  # completed
+    assert worker.counters.value("refused") == 1
+    assert worker.in_hand() == 0
 
 
 def signal_before_close(engine: Engine, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:

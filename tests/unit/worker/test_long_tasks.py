@@ -93,7 +93,7 @@ async def test_without_a_cache_every_task_replays(bare: Engine) -> None:
 async def test_without_a_cache_also_the_next_page_of_one_delivery_is_replayed(
     bare: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.adapters.memory.store_state.INBOX_PAGE_ENTRIES", 2)
+    monkeypatch.setattr("orchestrator.worker.advance.INBOX_PAGE_ENTRIES", 2)
     worker = Worker(bare, cached=0)
     await start(bare, "Diary")
     for number in range(5):
