@@ -143,6 +143,10 @@ class Server(Protocol):
         """Its processes on this machine; none when it does not run, or runs in Docker."""
         ...
 
+    def run(self, command: Sequence[str]) -> int:
+        """The exit code of one of its tools, run beside it as `docker exec` does."""
+        ...
+
 
 class _Process:
     """A server as a child process with a directory and a port of its own."""
@@ -241,6 +245,10 @@ class Redis(_Process):
         self.kill()
         self.start()
 
+    def run(self, command: Sequence[str]) -> int:
+        """Run `redis-cli …` against this server; see `Server.run`."""
+        return _exit_code([command[0], "-p", str(self.port), *command[1:]], os.environ)
+
 
 class RabbitMQ(_Process):
     """A RabbitMQ node without plugins, with its own Erlang port mapper, cookie and data."""
@@ -299,6 +307,13 @@ class RabbitMQ(_Process):
         """Kill it and start it again on the same data."""
         self.kill()
         self.start()
+
+    def run(self, command: Sequence[str]) -> int:
+        """Run `rabbitmqctl …` or its like on this node; see `Server.run`."""
+        # Debian's wrappers on the PATH change to another user when root calls them.
+        beside = Path(self._executable).with_name(command[0])
+        program = str(beside) if beside.exists() else command[0]
+        return _exit_code([program, *command[1:]], self.env)
 
     def wipe(self) -> None:
         """Kill it and delete its data: the next start begins without queues and messages."""
@@ -389,6 +404,10 @@ class _Container:
     def pids(self) -> tuple[int, ...]:
         """None: its processes belong to Docker."""
         return ()
+
+    def run(self, command: Sequence[str]) -> int:
+        """Run a tool in the container; see `Server.run`."""
+        return int(self._container.exec(list(command)).exit_code)
 
 
 class Servers:
@@ -530,6 +549,12 @@ def _ping(setup: Setup | None) -> tuple[bytes, bytes]:
     if setup is None:
         return b"PING\r\n", b"+PONG"
     return f"AUTH {setup.user} {setup.password}\r\nPING\r\n".encode(), b"+OK\r\n+PONG"
+
+
+def _exit_code(command: Sequence[str], env: Mapping[str, str]) -> int:
+    return subprocess.run(
+        command, env=dict(env), capture_output=True, timeout=READY_SECONDS_MAX, check=False
+    ).returncode
 
 
 def _find_epmd() -> str:

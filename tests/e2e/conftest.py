@@ -10,6 +10,7 @@ import pytest
 from orchestrator.exceptions import MisconfiguredError
 from orchestrator.testing.servers import Servers
 from tests.e2e import compose_file
+from tests.e2e.image import ROOT, Image
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,15 @@ def store_of(compose_servers: Servers) -> Callable[[str], str]:
 
 def _as(user: str, url: str) -> str:
     return url.replace("worker:worker-development@", f"{user}:{user}-development@")
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """The image of the food order, as compose.yaml has it built."""
+    build = compose_file.read()["workflow-worker"].content["build"]
+    made = Image(ROOT / build["dockerfile"], build["args"])
+    try:
+        made.build()
+        yield made
+    finally:
+        made.remove()
