@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from orchestrator.replay.control import NondeterminismError
+from orchestrator.replay.facts import Commands, Completion
 from orchestrator.replay.source import Source, caller, describe
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
@@ -154,8 +155,9 @@ class CommandLog:
         self._bind(command, event.event_id)
 
 
-def closes(commands: Sequence[c.Command]) -> bool:
-    """Whether these commands end the run."""
+def closes(completion: Completion) -> bool:
+    """Whether this answer ends the run."""
+    commands = completion.commands if isinstance(completion, Commands) else ()
     return bool(commands) and isinstance(commands[-1], _CLOSING)
 
 

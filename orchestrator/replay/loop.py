@@ -41,7 +41,12 @@ class LoopHost(Protocol):
 
     def cancel_timer(self, timer_id: str) -> None: ...
 
+    @property
+    def read_only(self) -> bool: ...
+
     def check_writable(self, act: str) -> None: ...
+
+    def note_breach(self, act: str) -> Exception: ...
 
     def report(self, context: dict[str, Any]) -> None:  # Any: asyncio's own type
         ...
@@ -126,7 +131,9 @@ class DurableLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Run `callback` after what is already ready."""
-        self.host.check_writable("schedule a callback")
+        if self.host.read_only:
+            # Not refused: the future whose callback it is would be done, and its waiter never told.
+            self.host.note_breach("schedule a callback")
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle

@@ -33,7 +33,7 @@ from orchestrator.replay.handlers import Handlers, SignalCall, check_count, deco
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.randomness import Randomness
 from orchestrator.replay.run_info import Info, info_of
-from orchestrator.replay.source import awaited_lines, waits_at
+from orchestrator.replay.source import awaited_lines, caller, describe, waits_at
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
@@ -93,11 +93,8 @@ class WorkflowRun:
             # A context of its own: what a worker's task keeps there is not the same on replay.
             self._context.run(self._run_code, activation)
         completion = self._completion(activation)
-        live = not activation.replaying
-        if live and isinstance(completion, Commands) and closes(completion.commands):
-            self.handlers.warn_of_unfinished(
-                f"workflow {self.facts.workflow_id!r} ({self.definition.name})"
-            )
+        if closes(completion) and not activation.replaying:
+            self.handlers.warn_of_unfinished(f"workflow {self.facts.workflow_id!r}")
         return completion
 
     def accept(self, events: Sequence[e.HistoryEvent]) -> None:
@@ -133,8 +130,8 @@ class WorkflowRun:
 
     def stack(self) -> str:
         """Where each task waits, outermost line first."""
-        texts = [[f"{task.get_name()}:", *awaited_lines(task)] for task in self.loop.tasks]
-        return "\n\n".join("\n".join(lines) for lines in texts)
+        texts = ("\n".join((f"{t.get_name()}:", *awaited_lines(t))) for t in self.loop.tasks)
+        return "\n\n".join(texts)
 
     # What the loop and the activities ask of their host -------------------------------------------
 
@@ -181,11 +178,16 @@ class WorkflowRun:
     def check_writable(self, act: str) -> None:
         """Raises ReadOnlyContextError inside of a query or a condition."""
         if self._read_only_place:
-            error = ReadOnlyContextError(
-                f"{self._read_only_place} must not change the workflow: tried to {act}"
-            )
-            self._breach = self._breach or error
-            raise error
+            raise self.note_breach(act)
+
+    def note_breach(self, act: str) -> ReadOnlyContextError:
+        """Remember that a read-only place tried to change the run; the error that says so."""
+        error = ReadOnlyContextError(
+            f"{self._read_only_place} must not change the workflow: tried to {act} at "
+            f"{describe(caller())}"
+        )
+        self._breach = self._breach or error
+        return error
 
     def report(self, context: dict[str, Any]) -> None:  # Any: asyncio's own type
         """Log an error that nobody awaited; quiet while replaying."""
@@ -317,7 +319,10 @@ class WorkflowRun:
                     return self.values.to_payloads([self.stack()])[0]
                 if not self.has_begun:
                     raise FailureError("the run's first task has not run yet; ask again")
-                return self.handlers.query(name, payloads)
+                answer = self.handlers.query(name, payloads)
+                if self._breach is not None:
+                    raise self._breach
+                return answer
             except BaseException as error:  # the boundary of user code, which may raise anything
                 return self.values.to_failure(error)
             finally:
