@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.run import WorkflowRun
@@ -26,3 +29,23 @@ def current_run() -> WorkflowRun:
     if run is None:
         raise RuntimeError("not in workflow code: call this from a workflow's run or handler")
     return run
+
+
+_unrestricted: ContextVar[bool] = ContextVar("orchestrator_unrestricted", default=False)
+
+
+def is_unrestricted() -> bool:
+    """Whether the task that is executing has lifted the restrictions on workflow code."""
+    return _unrestricted.get()
+
+
+@contextmanager
+def unrestricted() -> Generator[None, None, None]:
+    """Lift the restrictions for this task, and for tasks it makes, until the end of the block."""
+    before = _unrestricted.get()
+    _unrestricted.set(True)
+    try:
+        yield
+    finally:
+        # Not by token: a coroutine may be unwound in another context than it was run in.
+        _unrestricted.set(before)

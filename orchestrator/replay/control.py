@@ -18,6 +18,21 @@ class NondeterminismError(OrchestratorError):
     """On replay the code did not do what history says it did."""
 
 
+class RestrictedWorkflowAccessError(NondeterminismError):
+    """Workflow code touched the world outside: a file, a socket, a process, a thread, a wait."""
+
+    def __init__(self, qualified_name: str, remedy: str) -> None:
+        super().__init__(qualified_name, remedy)
+        self.qualified_name = qualified_name
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return (
+            f"workflow code must not call {self.qualified_name}: {self.remedy}. A call that may be "
+            "repeated at any time can stand in `with workflow.unsafe.sandbox_unrestricted():`"
+        )
+
+
 class ReadOnlyContextError(OrchestratorError):
     """A query, a condition or another read-only place tried to change the workflow."""
 

@@ -18,7 +18,7 @@ from orchestrator.exceptions import (
     PayloadTooLargeError,
     is_cancelled_exception,
 )
-from orchestrator.replay.control import NondeterminismError
+from orchestrator.replay.control import NondeterminismError, RestrictedWorkflowAccessError
 from orchestrator.replay.facts import TaskFailure
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
@@ -59,7 +59,9 @@ class Endings:
     def task_failure(self, error: BaseException) -> TaskFailure:
         """The answer when `error` ends the task but not the run."""
         cause = WorkflowTaskFailureCause.WORKFLOW_CODE
-        if isinstance(error, NondeterminismError):
+        if isinstance(error, RestrictedWorkflowAccessError):
+            cause = WorkflowTaskFailureCause.BLOCKED
+        elif isinstance(error, NondeterminismError):
             cause = WorkflowTaskFailureCause.NONDETERMINISM
         elif isinstance(error, ConversionError | PayloadTooLargeError):
             cause = WorkflowTaskFailureCause.PAYLOAD

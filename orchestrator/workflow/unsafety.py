@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from orchestrator.replay.context import current_run
+from orchestrator.replay.context import current_run, unrestricted
 
 
 class unsafe:
@@ -40,5 +40,6 @@ class unsafe:
     @staticmethod
     @contextmanager
     def sandbox_unrestricted() -> Generator[None, None, None]:
-        """Does nothing; for code that is moved here."""
-        yield
+        """Let calls pass that touch the world outside; replay will make them again."""
+        with unrestricted():
+            yield
