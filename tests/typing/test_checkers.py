@@ -1,0 +1,54 @@
+"""Both type checkers accept what must be accepted in this folder, and reject what must not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+
+
+def _files() -> list[str]:
+    return [str(path) for path in FOLDER.glob("*.py") if not path.name.startswith(("test_", "__"))]
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_mypy_finds_each_mistake_and_no_other() -> None:
+    pytest.importorskip("mypy")
+    found = _run("mypy", "--strict", "--warn-unused-ignores", *_files())
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.slow
+def test_pyright_finds_each_mistake_and_no_other(tmp_path: Path) -> None:
+    pytest.importorskip("pyright")
+    if _run("pyright", "--version").returncode != 0:
+        pytest.skip("pyright needs Node.js, which could neither be found nor downloaded")
+    config = {
+        "include": _files(),
+        "extraPaths": [str(ROOT)],
+        "typeCheckingMode": "strict",
+        "enableTypeIgnoreComments": False,
+        "reportUnnecessaryTypeIgnoreComment": "error",
+        "pythonVersion": "3.11",
+    }
+    project = tmp_path / "pyrightconfig.json"
+    project.write_text(json.dumps(config))
+    found = _run("pyright", "--pythonpath", sys.executable, "--project", str(project))
+    assert found.returncode == 0, found.stdout + found.stderr
