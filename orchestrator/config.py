@@ -81,12 +81,20 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     durability: DurabilityClass = "standard"
 
 
+class HealthSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a process answers whether it is well; port 0: nowhere."""
+
+    health_host: str = "127.0.0.1"
+    health_port: int = 0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
     connection: ConnectionSettings = ConnectionSettings()
     worker: WorkerSettings = WorkerSettings()
     engine: EngineSettings = EngineSettings()
+    health: HealthSettings = HealthSettings()
 
 
 class _Sourced(NamedTuple):
@@ -100,11 +108,18 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "connection": ConnectionSettings,
     "worker": WorkerSettings,
     "engine": EngineSettings,
+    "health": HealthSettings,
 }
 _SECTION_OF: Mapping[str, str] = {
     name: section for section, kind in _SECTIONS.items() for name in kind.__struct_fields__
 }
 """Names are unique over all sections, so variables and arguments need no section."""
+_FROM_1 = (1, 2**63, "a whole number ≥ 1")
+_RANGES: Mapping[str, tuple[int, int, str]] = {
+    "health_port": (0, 65_535, "a port from 1 to 65535, or 0 for none"),
+    "max_cached_workflows": (0, 2**63, "a whole number ≥ 0"),
+}
+"""Least and greatest value, and the words for both, where they are not the usual ones."""
 
 
 def load_settings(arguments: Mapping[str, object] | None = None) -> Settings:
@@ -243,8 +258,13 @@ def _checked(name: str, sourced: _Sourced) -> object:
         return value  # checked together, by _check_connection
     default = _default(name)
     if isinstance(default, int):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise MisconfiguredError(f"{source}: expected a whole number ≥ 1, found {value!r}")
+        least, most, expected = _RANGES.get(name, _FROM_1)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise MisconfiguredError(f"{source}: expected {expected}, found {value!r}")
+        return value
+    if name == "health_host":
+        if not isinstance(value, str) or not value:
+            raise MisconfiguredError(f"{source}: expected an address, found {value!r}")
         return value
     if name == "namespace":
         return _checked_namespace(sourced)

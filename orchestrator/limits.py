@@ -119,12 +119,26 @@ QUERY_TIMEOUT_MS = 10_000
 GRACEFUL_SHUTDOWN_MS = 10_000
 """How long the command line lets running activities finish; the library's default is no time, as
 Temporal's."""
+HEALTH_ANSWER_MS = 2_000
+"""A health check is answered, or given up, within this time; container engines wait for 3 s and
+more."""
+CHILD_RESTART_MS = (500, 30_000)
+"""A worker process that died is started again after this time, doubled up to the second number."""
+CHILD_STEADY_MS = 60_000
+"""One that lived for so long before is started again at once."""
 DRAIN_MS = 10_000
 """How long a worker that ends waits for its workflow tasks; they are short, unless a server is
 away."""
 
 TIMER_MS_MAX = 100 * 365 * 24 * 3600 * 1000
 """A longer timer is a slip of units; its due time would also leave what scores hold exactly."""
+HEALTH_PORT = 8686
+"""Asked by a health check that is told no port."""
+HEALTH_REQUEST_BYTES_MAX = 8 * 1024
+HEALTH_REQUESTS_MAX = 16
+"""Health checks in work at a time."""
+WORKER_PROCESSES_MAX = 256
+"""More processes under one supervisor are a mistake rather than a wish."""
 
 # Counts ----------------------------------------------------------------------------------------
 SHARDS = 128

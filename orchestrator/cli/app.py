@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.cli.exits import ExitCode, exit_code_of, first_of, text_of
 
 _EXTRA = frozenset({"cyclopts", "rich"})
-_DEBUG = "--debug"
+DEBUG = "--debug"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code; `arguments` None: those of the process."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    debug = _DEBUG in tokens
+    rest = [token for token in tokens if token != DEBUG]
+    return bounded(lambda: _run(rest), debug=DEBUG in tokens)
+
+
+def bounded(run: Callable[[], int | None], *, debug: bool) -> int:
+    """What `run` returned as an exit code (None: 0), or the code of its error, which is shown."""
     try:
-        return _run([token for token in tokens if token != _DEBUG])
+        return run() or ExitCode.DONE
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         # The boundary of the program: everything ends as a line and an exit code.
         return _report(first_of(error), debug=debug, whole=error)
@@ -52,7 +57,7 @@ def _report(error: BaseException, *, debug: bool, whole: BaseException) -> int:
         import traceback
 
         traceback.print_exception(whole)
-    hint = "" if debug or code is not ExitCode.BUG else f" (a bug; {_DEBUG} shows where)"
+    hint = "" if debug or code is not ExitCode.BUG else f" (a bug; {DEBUG} shows where)"
     sys.stderr.write(f"orchestrator: {_one_line(text_of(error))}{hint}\n")
     return code
 

@@ -26,6 +26,8 @@ _EPILOGUE = (
 _COMMANDS = {
     "worker": "orchestrator.cli.worker:worker",
     "bench": "orchestrator.cli.bench.command:bench",
+    "engine": "orchestrator.cli.engine:engine",
+    "health": "orchestrator.cli.health:health",
 }
 """Name → where its function is."""
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, validators
 
 if TYPE_CHECKING:
     from orchestrator.client import Client
     from orchestrator.config import Settings
 
 _GROUP = Group("Connection", sort_key=90)
+_HEALTH = Group("Health", sort_key=20)
+_LOGS = Group("Logs", sort_key=30)
 
 
 @Parameter(name="*")
@@ -51,6 +53,50 @@ class Connection:
         return {"broker": self.broker, "store": self.store, "namespace": self.namespace}
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Logs:
+    """How a long-running command logs, on standard error."""
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Parameter(group=_LOGS, help="Least level that is written."),
+    ] = "info"
+    log_json: Annotated[
+        bool | None,
+        Parameter(group=_LOGS, help="One JSON object a line; default: unless at a terminal."),
+    ] = None
+
+    def configure(self) -> None:
+        """Write logs as asked from now on."""
+        from orchestrator.telemetry.log import configure
+
+        configure(json=self.log_json, level=self.log_level)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class HealthPort:
+    """Where a long-running command answers health checks."""
+
+    health_port: Annotated[
+        int | None,
+        Parameter(
+            group=_HEALTH,
+            validator=validators.Number(gte=0, lte=65_535),
+            help="Answer GET /healthz and /readyz on this port; default: "
+            "ORCHESTRATOR_HEALTH_PORT, else none.",
+        ),
+    ] = None
+    health_host: Annotated[
+        str | None,
+        Parameter(
+            group=_HEALTH,
+            help="Address of the health port; default: ORCHESTRATOR_HEALTH_HOST, else 127.0.0.1.",
+        ),
+    ] = None
+
+
 def settings_of(connection: Connection, **more: object) -> Settings:
     """All settings, with what the command line says on top.
 
@@ -63,8 +109,10 @@ def settings_of(connection: Connection, **more: object) -> Settings:
 
 
 @asynccontextmanager
-async def connected(connection: Connection) -> AsyncGenerator[Client]:
-    """A client for the time of a command.
+async def connected(
+    connection: Connection, settings: Mapping[str, object] | None = None
+) -> AsyncGenerator[Client]:
+    """A client for the time of a command; `settings` are further settings by their names.
 
     Raises:
         UnavailableError: a server does not answer within 5 s.
@@ -73,7 +121,10 @@ async def connected(connection: Connection) -> AsyncGenerator[Client]:
     from orchestrator.client import Client
 
     client = await Client.connect(
-        broker=connection.broker, store=connection.store, namespace=connection.namespace
+        broker=connection.broker,
+        store=connection.store,
+        namespace=connection.namespace,
+        settings=settings,
     )
     async with client:
         yield client

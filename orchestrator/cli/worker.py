@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter, validators
 
+from orchestrator.cli.app import DEBUG
 from orchestrator.cli.exits import CommandError
-from orchestrator.cli.options import Connection, connected
-from orchestrator.limits import GRACEFUL_SHUTDOWN_MS
+from orchestrator.cli.options import Connection, HealthPort, Logs, settings_of
+from orchestrator.limits import GRACEFUL_SHUTDOWN_MS, WORKER_PROCESSES_MAX
 
 if TYPE_CHECKING:
-    from orchestrator.cli.app_modules import AppModule
-    from orchestrator.client import Client
-    from orchestrator.worker import Worker
+    from orchestrator.cli.worker_process import WorkerPlan
 
 _AMOUNTS = Group("How much at a time", sort_key=10)
-_LOGS = Group("Logs", sort_key=20)
+_PROCESSES = validators.Number(gte=1, lte=WORKER_PROCESSES_MAX)
 _AT_LEAST_1 = validators.Number(gte=1)
 _NOT_NEGATIVE = validators.Number(gte=0)
 
@@ -58,36 +53,17 @@ class Amounts:
     ] = GRACEFUL_SHUTDOWN_MS / 1000
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Logs:
-    """How a long-running command logs, on standard error."""
-
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        Parameter(group=_LOGS, help="Least level that is written."),
-    ] = "info"
-    log_json: Annotated[
-        bool | None,
-        Parameter(group=_LOGS, help="One JSON object a line; default: unless at a terminal."),
-    ] = None
-
-    def configure(self) -> None:
-        """Write logs as asked from now on."""
-        from orchestrator.telemetry.log import configure
-
-        configure(json=self.log_json, level=self.log_level)
-
-
 async def worker(
     module: str,
     /,
     *,
+    processes: Annotated[int, Parameter(validator=_PROCESSES)] = 1,
     task_queue: str | None = None,
     workflows_only: Annotated[bool, Parameter(negative="")] = False,
     activities_only: Annotated[bool, Parameter(negative="")] = False,
     no_engine: Annotated[bool, Parameter(negative="")] = False,
     amounts: Amounts = Amounts(),
+    health: HealthPort = HealthPort(),
     logs: Logs = Logs(),
     connection: Connection = Connection(),
 ) -> None:
@@ -103,6 +79,8 @@ async def worker(
     module
         Where the app is: orders.app, workers/orders/app.py or orders.app:attribute. Looked up from
         the current folder, then from ./workers.
+    processes
+        Worker processes to run; one that dies is started again. Python uses one core a process.
     task_queue
         Take the tasks of this queue instead of the module's own.
     workflows_only
@@ -112,80 +90,47 @@ async def worker(
     no_engine
         Leave timers, repeats and start messages to other processes.
     """
-    from orchestrator.cli.app_modules import load_app
-    from orchestrator.worker.process import run_until_signal
+    from orchestrator.cli.worker_process import WorkerPlan, run_worker
 
-    logs.configure()
-    app = load_app(module, folder=Path.cwd())
-    app = _chosen(app, module, workflows_only, activities_only, task_queue)
-    async with connected(connection) as client:
-        with _threads(client, amounts) as executor:
-            service = _make_worker(client, app, module, amounts, executor, not no_engine)
-            await run_until_signal(service)
-
-
-def _chosen(
-    app: AppModule,
-    module: str,
-    workflows_only: bool,
-    activities_only: bool,
-    task_queue: str | None,
-) -> AppModule:
-    """The part of the app that was asked for.
-
-    Raises:
-        CommandError: it is empty.
-    """
     if workflows_only and activities_only:
         raise CommandError("--workflows-only and --activities-only exclude each other")
-    chosen = replace(
-        app,
-        task_queue=task_queue or app.task_queue,
-        workflows=() if activities_only else app.workflows,
-        activities=() if workflows_only else app.activities,
+    plan = WorkerPlan(
+        module=module,
+        task_queue=task_queue,
+        workflows=not activities_only,
+        activities=not workflows_only,
+        engine=not no_engine,
+        max_concurrent_activities=amounts.max_concurrent_activities,
+        max_concurrent_workflow_tasks=amounts.max_concurrent_workflow_tasks,
+        max_cached_workflows=amounts.max_cached_workflows,
+        graceful_shutdown_ms=int(amounts.graceful_shutdown_timeout * 1000),
+        log_level=logs.log_level,
+        log_json=logs.log_json,
+        broker=connection.broker,
+        store=connection.store,
+        namespace=connection.namespace,
+        health_host=health.health_host,
+        health_port=health.health_port,
+        debug=DEBUG in sys.argv,
     )
-    if not chosen.workflows and not chosen.activities:
-        kinds = "workflows" if workflows_only else "activities"
-        what = kinds if workflows_only or activities_only else "workflows and no activities"
-        raise CommandError(f"there is nothing to run: {module} has no {what}")
-    return chosen
+    if processes == 1:
+        await run_worker(plan)
+    else:
+        await _supervise(plan, processes, health, logs, connection)
 
 
-@contextmanager
-def _threads(client: Client, amounts: Amounts) -> Generator[Executor, None, None]:
-    """Threads for sync activities, as many as may run at a time. At the end those that are still
-    busy are left behind: their attempts will be taken over."""
-    settings = client.services.settings.worker
-    most = amounts.max_concurrent_activities or settings.max_concurrent_activities
-    executor = ThreadPoolExecutor(most, thread_name_prefix="activity")
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+async def _supervise(
+    plan: WorkerPlan, processes: int, health: HealthPort, logs: Logs, connection: Connection
+) -> None:
+    from orchestrator.cli.supervisor import Supervisor
+    from orchestrator.worker.process import health_port, run_until_signal
 
-
-def _make_worker(
-    client: Client,
-    app: AppModule,
-    module: str,
-    amounts: Amounts,
-    executor: Executor,
-    engine_duties: bool,
-) -> Worker:
-    from orchestrator.worker import Worker
-
-    try:
-        return Worker(
-            client,
-            task_queue=app.task_queue,
-            workflows=app.workflows,
-            activities=app.activities,
-            activity_executor=executor,
-            max_concurrent_workflow_tasks=amounts.max_concurrent_workflow_tasks,
-            max_concurrent_activities=amounts.max_concurrent_activities,
-            max_cached_workflows=amounts.max_cached_workflows,
-            graceful_shutdown_timeout=timedelta(seconds=amounts.graceful_shutdown_timeout),
-            engine_duties=engine_duties,
-        )
-    except (ValueError, TypeError) as error:
-        raise CommandError(f"{module}: {error}") from error
+    settings = settings_of(
+        connection, health_host=health.health_host, health_port=health.health_port
+    ).health
+    logs.configure()
+    supervisor = Supervisor(plan, processes)
+    async with health_port(
+        supervisor.problems, host=settings.health_host, port=settings.health_port
+    ):
+        await run_until_signal(supervisor, at_once=supervisor.kill)

@@ -6,6 +6,8 @@ a namespace; nothing elects a leader, and doing a duty twice changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orchestrator.engine.gateway import Gateway
 from orchestrator.engine.redrive import Redrive
 from orchestrator.engine.service import Duties
@@ -66,6 +68,12 @@ class Engine:
     def stop(self) -> None:
         """End `run` after what it is doing."""
         self._duties.stop()
+
+    def problems(self) -> Sequence[str]:
+        """Why it does not take requests now; empty when it does."""
+        if self._consumer is None or not self._consumer.is_consuming:
+            return ["the engine is not subscribed to the requests"]
+        return []
 
     def expect(self, shard: ShardId, due_at_ms: int) -> None:
         """Something was armed for `due_at_ms`: look at its shard then, whoever owns it."""

@@ -124,6 +124,12 @@ class Delivery(Protocol):
 class Consumer(Protocol):
     """A subscription to one queue."""
 
+    @property
+    def is_consuming(self) -> bool:
+        """Whether deliveries can come now: not while it waits to subscribe again, nor after
+        `stop`."""
+        ...
+
     async def stop(self) -> None:
         """Take no further deliveries; those in hand stay in hand until acked or the broker
         closes."""

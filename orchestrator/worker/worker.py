@@ -36,6 +36,7 @@ from orchestrator.units import to_ms
 from orchestrator.wiring import new_process_name
 from orchestrator.worker.activity_tasks import ActivityTasks
 from orchestrator.worker.execution import ActivityExecution, check_registry
+from orchestrator.worker.health import server_problems
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.shared_state import SharedStateManager
@@ -158,6 +159,17 @@ class Worker:
     def is_shutdown(self) -> bool:
         """Whether it has ended."""
         return self._ended.is_set()
+
+    async def problems(self) -> Sequence[str]:
+        """Why it cannot take tasks now, one sentence each; empty when it can. Asks both servers."""
+        if not self.is_running:
+            return ["the worker is ending" if self._stopping.is_set() else "it has not begun"]
+        found = [*await server_problems(self._client.services, self._process)]
+        if not all(consumer.is_consuming for consumer in self._consumers):
+            found.append(f"the worker is not subscribed to task queue {self._task_queue!r}")
+        if self._engine is not None:
+            found.extend(self._engine.problems())
+        return found
 
     async def run(self) -> None:
         """Take tasks until `shutdown`, or until cancelled, which ends it in the same orderly way.

@@ -118,7 +118,7 @@ def test_a_bad_variable_is_named(variable: str, text: str, problem: str) -> None
     ("text", "problem"),
     [
         ("not toml", "expected TOML"),
-        ("[conection]", r"\[connection\], \[worker\], \[engine\]; found 'conection'"),
+        ("[conection]", r"\[connection\], \[worker\], \[engine\], \[health\]; found 'conection'"),
         ("connection = 1", "must be a table"),
         ("[engine]\nshard = 1", r"\[engine\] takes .*shards.*; found 'shard'"),
         ("[engine]\nshards = true", "whole number"),

@@ -285,9 +285,11 @@ class MemoryConsumer:
         self.on_batch = on_batch
         self.prefetch = prefetch
         self.in_hand: dict[MemoryDelivery, None] = {}
+        self.is_consuming = True
 
     async def stop(self) -> None:
         """Take nothing more; what is in hand stays there."""
+        self.is_consuming = False
         self.exchange.unsubscribe(self)
 
     def hand_over(self, message: _Message) -> MemoryDelivery:

@@ -197,6 +197,11 @@ class RabbitConsumer:
         self._is_stopped = False
         self._taken_at_check = -1
 
+    @property
+    def is_consuming(self) -> bool:
+        """Whether deliveries can come now."""
+        return self._hand is not None and not self._hand.lost.is_set() and not self._is_stopped
+
     async def start(self) -> None:
         """Subscribe, and stay subscribed until `stop` or `close`.
 
