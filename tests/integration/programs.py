@@ -172,7 +172,7 @@ async def run(*arguments: str, folder: Path, environment: Mapping[str, str]) -> 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until `condition` holds."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # files and processes tell nobody
             await asyncio.sleep(0.02)
 
 

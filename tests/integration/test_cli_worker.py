@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -101,7 +102,7 @@ async def test_a_dead_process_of_several_is_started_again(
     async with Program(*arguments, folder=folder, environment=environment) as worker:
         await worker.logged("worker_started", 2)
         first, second = await worker.logged("worker_process_started", 2)
-        signal_pid(first["child_pid"], signal.SIGKILL)
+        os.kill(first["child_pid"], signal.SIGKILL)
         third = (await worker.logged("worker_process_started", 3))[2]
         assert third["child"] == first["child"]
         await worker.logged("worker_started", 3)
@@ -173,15 +174,18 @@ async def test_the_servers_themselves_can_be_checked(
 
 
 async def test_an_engine_runs_alone_and_ends_in_good_order(
-    folder: Path, environment: Mapping[str, str]
+    folder: Path, environment: Mapping[str, str], client: Client
 ) -> None:
     port = str(free_port())
     arguments = ("engine", "--health-port", port)
-    async with Program(*arguments, folder=folder, environment=environment) as engine:
-        async with Program("worker", "shop", "--no-engine", folder=folder, environment=environment):
-            await until_healthy(port, folder, environment)
-            engine.signal(signal.SIGTERM)
-            assert await engine.code() == 0
+    idle = Program("worker", "shop", "--no-engine", folder=folder, environment=environment)
+    engine = Program(*arguments, folder=folder, environment=environment)
+    async with idle, engine:
+        await until_healthy(port, folder, environment)
+        result = await client.execute_workflow("Greeting", "Ada", id="g", task_queue="shop")
+        assert result == "Hello, Ada!"
+        engine.signal(signal.SIGTERM)
+        assert await engine.code() == 0
 
 
 async def until_healthy(port: str, folder: Path, environment: Mapping[str, str]) -> None:
@@ -235,9 +239,3 @@ async def test_a_module_that_is_not_there_ends_the_worker_with_2(
 
 def amqp_port(url: str) -> str:
     return url.rpartition(":")[2].partition("/")[0]
-
-
-def signal_pid(pid: int, number: signal.Signals) -> None:
-    import os
-
-    os.kill(pid, number)

@@ -206,3 +206,18 @@ def test_file_and_environment_can_be_left_aside() -> None:
         override_env_vars={"ORCHESTRATOR_NAMESPACE": "e"},
     )
     assert config["namespace"] == "default"
+
+
+def test_a_health_port_may_be_none_and_is_a_port() -> None:
+    assert _resolve().health.health_port == 0
+    environment = {"ORCHESTRATOR_HEALTH_PORT": "8080", "ORCHESTRATOR_HEALTH_HOST": "0.0.0.0"}
+    health = _resolve(environment=environment).health
+    assert (health.health_host, health.health_port) == ("0.0.0.0", 8080)
+    with pytest.raises(MisconfiguredError, match="expected a port from 1 to 65535, or 0 for none"):
+        _resolve({"health_port": 70_000})
+    with pytest.raises(MisconfiguredError, match="expected an address"):
+        _resolve({"health_host": ""})
+
+
+def test_no_run_at_all_may_be_cached() -> None:
+    assert _resolve({"max_cached_workflows": 0}).worker.max_cached_workflows == 0
