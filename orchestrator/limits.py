@@ -207,4 +207,8 @@ STORE_CALLS_IN_FLIGHT_MAX = 1_000
 STORE_CALLS_WAITING_MAX = 10_000
 """Redis calls that wait behind those; beyond, the store cannot keep up and says so."""
 LIST_PAGE = 500
-"""Rows of a listing read from one shard at once."""
+"""Rows of a listing that are read at once."""
+LIST_CHUNK = 16
+"""Rows that a listing reads of one index at once; there are hundreds of indexes."""
+LIST_SCAN_MAX = 5_000
+"""Runs that one page of a listing looks at; what does not fit is passed over."""

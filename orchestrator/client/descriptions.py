@@ -9,7 +9,8 @@ from enum import IntEnum
 from typing import Any
 
 from orchestrator.exceptions import RPCError, RPCStatusCode
-from orchestrator.ports.store import AttemptRecord, IndexRow, RunView
+from orchestrator.ports.store import AttemptRecord, RunView
+from orchestrator.ports.visibility import IndexRow
 from orchestrator.replay.values import Values
 from orchestrator.units import to_datetime
 from orchestrator.wire.events import (

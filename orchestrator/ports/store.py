@@ -41,6 +41,7 @@ from orchestrator.ids import (
     WorkflowId,
 )
 from orchestrator.limits import INBOX_PAGE_ENTRIES
+from orchestrator.ports.visibility import VisibilityStore
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxEntry
@@ -542,26 +543,6 @@ class Watch(Protocol):
 
     async def close(self) -> None:
         """End it."""
-        ...
-
-
-class IndexRow(_Answer, frozen=True, kw_only=True):
-    """A run in a listing."""
-
-    workflow_id: WorkflowId
-    run_id: RunId
-    workflow_type: str
-    task_queue: TaskQueue
-    status: RunStatus
-    started_at_ms: int
-    closed_at_ms: int | None
-
-
-class VisibilityStore(Protocol):
-    """Listings."""
-
-    def list_runs(self, *, status: RunStatus | None = None) -> AsyncIterator[Sequence[IndexRow]]:
-        """All runs, or those of one status, in pages, newest start first within each shard."""
         ...
 
 

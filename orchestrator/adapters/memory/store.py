@@ -13,9 +13,10 @@ from random import Random
 from orchestrator.adapters.memory.store_activities import MemoryActivities
 from orchestrator.adapters.memory.store_duties import MemoryDuties
 from orchestrator.adapters.memory.store_idle import MemoryIdle
-from orchestrator.adapters.memory.store_presence import MemoryPresence, MemoryVisibility
+from orchestrator.adapters.memory.store_presence import MemoryPresence
 from orchestrator.adapters.memory.store_runs import MemoryRuns
 from orchestrator.adapters.memory.store_state import MemoryState
+from orchestrator.adapters.memory.store_visibility import MemoryVisibility
 from orchestrator.ids import Namespace
 from orchestrator.limits import RETENTION_MS, SHARDS
 

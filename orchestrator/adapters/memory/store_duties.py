@@ -94,7 +94,7 @@ class MemoryDuties:
             del state.timers[key]
         if record is None or record.status is RunStatus.RUNNING:
             return
-        state.file_closed(record, now_ms=now_ms, retention_ms=retention_ms)
+        state.arm_retention(record, now_ms=now_ms, retention_ms=retention_ms)
 
     async def delete_run(self, row: DueRow) -> bool:
         """See `DutyStore.delete_run`."""

@@ -1,15 +1,13 @@
-"""Signs of life, notices and listings, in memory."""
+"""Signs of life and notices, in memory."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 
 from orchestrator.adapters.memory.store_state import MemoryState
 from orchestrator.core.transition import AttemptName
-from orchestrator.ids import ProcessName, TaskQueue, WorkflowId
-from orchestrator.limits import LIST_PAGE, PRESENCE_TTL_MS
-from orchestrator.ports.store import IndexRow
-from orchestrator.wire.options import RunStatus
+from orchestrator.ids import ProcessName, WorkflowId
+from orchestrator.limits import PRESENCE_TTL_MS
 
 
 class MemoryWatch:
@@ -61,33 +59,3 @@ class MemoryPresence:
     async def watch(self, workflow_id: WorkflowId, on_notice: Callable[[], None]) -> MemoryWatch:
         """See `PresenceStore.watch`."""
         return MemoryWatch(self._state, workflow_id, on_notice)
-
-
-class MemoryVisibility:
-    """Listings."""
-
-    def __init__(self, state: MemoryState) -> None:
-        self._state = state
-
-    async def list_runs(
-        self, *, status: RunStatus | None = None
-    ) -> AsyncIterator[Sequence[IndexRow]]:
-        """See `VisibilityStore.list_runs`."""
-        state = self._state
-        records = sorted(
-            (record for record in state.runs.values() if status in (None, record.status)),
-            key=lambda record: (state.shard(record.workflow_id), -record.started_at_ms),
-        )
-        for position in range(0, len(records), LIST_PAGE):
-            yield tuple(
-                IndexRow(
-                    workflow_id=record.workflow_id,
-                    run_id=record.run_id,
-                    workflow_type=record.started.workflow_type,
-                    task_queue=TaskQueue(record.started.task_queue),
-                    status=record.status,
-                    started_at_ms=record.started_at_ms,
-                    closed_at_ms=record.closed_at_ms,
-                )
-                for record in records[position : position + LIST_PAGE]
-            )

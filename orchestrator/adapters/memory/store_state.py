@@ -72,7 +72,6 @@ class RunRecord:
     closed_at_ms: int | None = None
     history: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
     attempts: dict[EventId, Attempt] = field(default_factory=dict[EventId, Attempt])
-    indexed_closed: bool = False
 
     @property
     def first_run_id(self) -> RunId:
@@ -237,15 +236,14 @@ class MemoryState:
         identity = (record.workflow_id, record.run_id, EventId(0))
         self.timers.pop((DueKind.RUN_TIMEOUT, *identity), None)
         if nothing_left:
-            self.file_closed(record, now_ms=now_ms, retention_ms=self.retention_ms)
+            self.arm_retention(record, now_ms=now_ms, retention_ms=self.retention_ms)
         else:
             self.timers[DueKind.AFTER_CLOSE, *identity] = now_ms
         for on_notice in tuple(self.watchers.get(record.workflow_id, ())):
             on_notice()
 
-    def file_closed(self, record: RunRecord, *, now_ms: int, retention_ms: int) -> None:
-        """Move a closed run in the index and arm its retention."""
-        record.indexed_closed = True
+    def arm_retention(self, record: RunRecord, *, now_ms: int, retention_ms: int) -> None:
+        """Arm the retention of a closed run."""
         key = (DueKind.RETENTION, record.workflow_id, record.run_id, EventId(0))
         self.timers[key] = now_ms + retention_ms
 

@@ -32,11 +32,11 @@ _CONNECTING = ("info", "ping", "select")
 and a server does not start on an ACL file that names an unknown command."""
 _SCRIPTING = ("eval", "evalsha", "script|exists", "script|load")
 _OPENING = ("hmget", "hsetnx")
-_READING = ("hget", "hgetall", "xrange", "xrevrange", "zrange")
+_READING = ("hget", "hgetall", "hmget", "xrange", "xrevrange", "zcard", "zrange")
 _LISTENING = ("subscribe", "unsubscribe")
 _PRESENCE = ("del", "exists", "pubsub|numsub", "set", "zrem")
-_LOOKING = ("exists", "pttl", "scan", "strlen", "ttl", "type", "xinfo|stream", "xlen", "zcard")
-_LOOKING_DEEPER = ("get", "hmget", "hlen", "zcount", "zrevrange", "zscore")
+_LOOKING = ("exists", "pttl", "scan", "strlen", "ttl", "type", "xinfo|stream", "xlen")
+_LOOKING_DEEPER = ("get", "hlen", "zcount", "zrevrange", "zscore")
 _CALL = re.compile(r"redis\.p?call\('([A-Za-z]+)'")
 
 

@@ -24,6 +24,7 @@ from orchestrator.ports.store import (
 )
 from orchestrator.wire.events import ActivityTaskScheduled, TimerStarted
 from orchestrator.wire.inbox import TimerDue
+from orchestrator.wire.options import RunStatus
 
 
 class RedisDuties(RedisRuns):
@@ -105,7 +106,11 @@ class RedisDuties(RedisRuns):
         """See `DutyStore.delete_run`."""
         if row.kind is not DueKind.RETENTION:
             return False
-        answer = await self._scripts.delete_run(self._script_keys_of(row), self._row_fields(row))
+        record = self._keys.of_run("run", row.workflow_id, row.run_id)
+        stored: bytes | None = await self._connection.read("HGET", record, "status")
+        status = RunStatus.COMPLETED if stored is None else RunStatus(stored.decode())
+        keys = self._keys.for_script(row.workflow_id, row.run_id, closed_as=status)
+        answer = await self._scripts.delete_run(keys, self._row_fields(row))
         return answer.kind == "done"
 
     async def join(self, process: ProcessName) -> Sequence[ProcessName]:

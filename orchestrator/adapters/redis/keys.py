@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from orchestrator.core.shard import shard_of
 from orchestrator.ids import EventId, Namespace, ProcessName, RunId, ShardId, WorkflowId
 from orchestrator.ports.store import DueKind, DueRow
+from orchestrator.wire.options import RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,15 @@ class Keys:
         return self.of_shard(self.shard(workflow_id), f"{what}:{member(workflow_id, run_id)}")
 
     def for_script(
-        self, workflow_id: WorkflowId, run_id: RunId, next_run_id: RunId | None = None
+        self,
+        workflow_id: WorkflowId,
+        run_id: RunId,
+        next_run_id: RunId | None = None,
+        *,
+        closed_as: RunStatus = RunStatus.COMPLETED,
     ) -> list[str]:
-        """The keys of every script, in the order that their headers name."""
+        """The keys of every script, in the order that their headers name. `closed_as`: the index
+        of which status a script that closes, or deletes, is given."""
         shard = self.shard(workflow_id)
         successor = run_id if next_run_id is None else next_run_id
         return [
@@ -45,11 +52,16 @@ class Keys:
                 for name in ("current", "inbox", "seen")
             ),
             *(self.of_run(name, workflow_id, run_id) for name in ("run", "history", "activities")),
-            self.of_shard(shard, "open"),
-            self.of_shard(shard, "closed"),
+            self.index(shard, RunStatus.RUNNING),
+            self.index(shard, closed_as),
             self.of_run("run", workflow_id, successor),
             self.of_run("history", workflow_id, successor),
         ]
+
+    def index(self, shard: ShardId, status: RunStatus) -> str:
+        """The runs of one status, scored by their start."""
+        name = "open" if status is RunStatus.RUNNING else f"closed:{status.value}"
+        return self.of_shard(shard, name)
 
     def for_shard_script(self, shard: ShardId) -> list[str]:
         """The first keys of every script: clock, wakeups, timers."""

@@ -1,16 +1,16 @@
-"""Signs of life and notices, through Redis's channels; and listings."""
+"""Signs of life and notices, through Redis's channels."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
 import msgspec
 
-from orchestrator.adapters.redis.answers import Part, number
+from orchestrator.adapters.redis.answers import Part
 from orchestrator.adapters.redis.connection import Connection
-from orchestrator.adapters.redis.keys import Keys, read_member
+from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.listener import Listener, Receiver
 from orchestrator.core.transition import AttemptName
 from orchestrator.exceptions import UnavailableError
@@ -19,13 +19,9 @@ from orchestrator.ids import (
     EventId,
     ProcessName,
     RunId,
-    ShardId,
-    TaskQueue,
     WorkflowId,
 )
-from orchestrator.limits import LIST_PAGE, PRESENCE_TTL_MS, RETENTION_MS
-from orchestrator.ports.store import IndexRow
-from orchestrator.wire.options import RunStatus
+from orchestrator.limits import PRESENCE_TTL_MS, RETENTION_MS
 
 _cancel_decoder = msgspec.msgpack.Decoder(tuple[str, str, int, str, int])
 
@@ -118,37 +114,3 @@ class RedisPresence(Part):
         channel = self._keys.closes_channel(workflow_id)
         await self._listener.add(channel, receive)
         return Subscription(self._listener, channel, receive)
-
-
-class RedisVisibility(Part):
-    """Listings."""
-
-    async def list_runs(
-        self, *, status: RunStatus | None = None
-    ) -> AsyncIterator[Sequence[IndexRow]]:
-        """See `VisibilityStore.list_runs`."""
-        for shard in range(self._keys.shards):
-            scored: dict[bytes, float] = {}
-            for index in ("open", "closed"):
-                key = self._keys.of_shard(ShardId(shard), index)
-                found: list[bytes] = await self._connection.read("ZRANGE", key, 0, -1, "WITHSCORES")
-                scored |= {found[i]: float(found[i + 1]) for i in range(0, len(found), 2)}
-            members = sorted(scored, key=lambda name: -scored[name])
-            for position in range(0, len(members), LIST_PAGE):
-                page = [await self._row(m) for m in members[position : position + LIST_PAGE]]
-                yield tuple(row for row in page if row is not None and status in (None, row.status))
-
-    async def _row(self, member: bytes) -> IndexRow | None:
-        workflow_id, run_id = read_member(member.decode())
-        record = await self._hash(self._keys.of_run("run", workflow_id, run_id))
-        if not record:
-            return None
-        return IndexRow(
-            workflow_id=workflow_id,
-            run_id=run_id,
-            workflow_type=record["workflow_type"],
-            task_queue=TaskQueue(record["task_queue"]),
-            status=RunStatus(record["status"]),
-            started_at_ms=int(record["started_at_ms"]),
-            closed_at_ms=number(record.get("closed_at_ms")),
-        )

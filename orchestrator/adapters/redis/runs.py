@@ -74,7 +74,9 @@ class RedisRuns(Part):
                 fields["close"] = self._forced(
                     start.workflow_id, old, start.terminate, RunStatus.TERMINATED
                 )
-            keys = self._keys.for_script(start.workflow_id, old, run_id)
+            keys = self._keys.for_script(
+                start.workflow_id, old, run_id, closed_as=RunStatus.TERMINATED
+            )
             answer = await self._scripts.start_run(keys, fields)
             if answer.kind != "moved":
                 break
@@ -172,6 +174,7 @@ class RedisRuns(Part):
             transition.workflow_id,
             transition.run_id,
             None if successor is None else successor.run_id,
+            closed_as=RunStatus.COMPLETED if close is None else close.status,
         )
         answer = await self._scripts.commit_transition(keys, self._commit_fields(transition))
         match answer.kind:
@@ -221,7 +224,10 @@ class RedisRuns(Part):
             fields["expected_run_id"] = target
             fields["close"] = self._forced(close.workflow_id, target, close.event, close.status)
             keys = self._keys.for_script(
-                close.workflow_id, target, None if successor is None else successor.run_id
+                close.workflow_id,
+                target,
+                None if successor is None else successor.run_id,
+                closed_as=close.status,
             )
             answer = await self._scripts.force_close(keys, fields)
             if answer.kind != "moved":

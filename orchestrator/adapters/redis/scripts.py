@@ -78,7 +78,7 @@ class Scripts:
         return answer
 
     async def after_close_done(self, keys: Sequence[str], fields: Fields) -> Answer:
-        """Drop rows of a closed run, move it in the index, arm its retention."""
+        """Drop rows of a closed run, arm its retention."""
         return await self._call("after_close_done", keys, fields)
 
     async def append_entry(self, keys: Sequence[str], fields: Fields) -> Answer:

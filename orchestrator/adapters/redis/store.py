@@ -10,7 +10,8 @@ from orchestrator.adapters.redis.activities import RedisActivities
 from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.duties import RedisDuties
 from orchestrator.adapters.redis.keys import Keys
-from orchestrator.adapters.redis.presence import RedisPresence, RedisVisibility
+from orchestrator.adapters.redis.presence import RedisPresence
+from orchestrator.adapters.redis.visibility import RedisVisibility
 from orchestrator.exceptions import MisconfiguredError
 from orchestrator.ids import Namespace
 from orchestrator.limits import PRESENCE_TTL_MS, RETENTION_MS, SHARDS

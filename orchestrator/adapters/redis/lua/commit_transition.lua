@@ -29,7 +29,18 @@ if a.close and not a.close.forced and not a.run and tonumber(head.message_last) 
   end
   return answer{kind = 'refused', number = unseen}
 end
-if a.close then a.close.started_at_ms = redis.call('HGET', RUN, 'started_at_ms') end
+local function cancelled(cancel)
+  return redis.call('HMGET', ACTIVITIES, cancel.id .. '.state', cancel.id .. '.holder',
+    cancel.id .. '.key', cancel.id .. '.attempt')
+end
+if a.close then tell(a.close) end
+for _, cancel in ipairs(a.close and {} or a.cancels) do
+  local found = cancelled(cancel)
+  if found[1] == 'running' then
+    redis.call('PUBLISH', a.process_channel .. found[2],
+      cmsgpack.pack{a.workflow_id, a.run_id, tonumber(cancel.id), found[3], tonumber(found[4])})
+  end
+end
 for i, event in ipairs(a.events) do write_event(HISTORY, event, a.first_event_id + i - 1) end
 head.last_event_id = int(a.first_event_id + #a.events - 1)
 head.consumed = int(a.consumed_to)
@@ -66,12 +77,9 @@ for _, new in ipairs(a.activities) do
   redis.call('ZADD', TIMERS, int(new.due), new.row)
 end
 for _, cancel in ipairs(a.cancels) do
-  local found = redis.call('HMGET', ACTIVITIES, cancel.id .. '.state', cancel.id .. '.holder',
-    cancel.id .. '.key', cancel.id .. '.attempt')
+  local found = cancelled(cancel)
   if found[1] == 'running' then
     redis.call('HSET', ACTIVITIES, cancel.id .. '.cancel', '1')
-    redis.call('PUBLISH', a.process_channel .. found[2],
-      cmsgpack.pack{a.workflow_id, a.run_id, tonumber(cancel.id), found[3], tonumber(found[4])})
   elseif found[1] and found[1] ~= 'done' then
     drop(cancel.id)
     redis.call('ZREM', TIMERS, cancel.row)

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- delete_run.lua: remove a closed run; head, inbox and seen ids only if it is the newest.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
@@ -10,7 +10,6 @@ local status = redis.call('HGET', RUN, 'status')
 redis.call('ZREM', TIMERS, a.row)
 if not status or status == 'running' then return answer{kind = 'none'} end
 redis.call('DEL', RUN, HISTORY, ACTIVITIES)
-redis.call('ZREM', OPEN, a.member)
 redis.call('ZREM', CLOSED, a.member)
 if redis.call('HGET', CURRENT, 'run_id') == a.run_id then redis.call('DEL', CURRENT, INBOX, SEEN) end
 return answer{kind = 'done'}
