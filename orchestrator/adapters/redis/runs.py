@@ -1,16 +1,14 @@
-"""Runs in Redis: starts, appends, workflow tasks, commits, closes, reads."""
+"""Runs in Redis: starts, appends, workflow tasks, commits, closes."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from orchestrator.adapters.redis import answers
-from orchestrator.adapters.redis.answers import Part
 from orchestrator.adapters.redis.keys import member, row
+from orchestrator.adapters.redis.reads import RedisReads
 from orchestrator.core.start import first_run_of
 from orchestrator.core.transition import (
     Append,
@@ -20,9 +18,8 @@ from orchestrator.core.transition import (
     TaskFailure,
     Transition,
 )
-from orchestrator.ids import RunId, TaskQueue, WorkflowId
+from orchestrator.ids import RunId, WorkflowId
 from orchestrator.limits import (
-    HISTORY_PAGE_EVENTS,
     INBOX_ENTRIES_MAX,
     INBOX_PAGE_ENTRIES,
     SEEN_OPERATIONS_MAX,
@@ -39,7 +36,6 @@ from orchestrator.ports.store import (
     Full,
     NotOpen,
     Refused,
-    RunView,
     Stale,
     StartAnswer,
     Started,
@@ -47,14 +43,14 @@ from orchestrator.ports.store import (
     Synced,
 )
 from orchestrator.wire.codec import encode
-from orchestrator.wire.events import ClosingEvent, HistoryEvent
+from orchestrator.wire.events import ClosingEvent
 from orchestrator.wire.inbox import FirstTask
 from orchestrator.wire.options import RunStatus
 
 _Fields = dict[str, Any]  # Any: what msgpack carries
 
 
-class RedisRuns(Part):
+class RedisRuns(RedisReads):
     """The right to start, read, commit and end runs."""
 
     async def start(self, start: StartRun) -> StartAnswer:
@@ -236,75 +232,6 @@ class RedisRuns(Part):
         if answer.kind == "not_open":
             return answers.not_open(answer)
         return Closed(run_id=target, now_ms=answer.now_ms, woken=answers.wake(answer))
-
-    async def run(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> RunView | None:
-        """See `RunStore.run`."""
-        current = self._keys.for_script(workflow_id, RunId(""))[3]
-        target = run_id
-        if target is None:
-            newest = await self._connection.read("HGET", current, "run_id")
-            if newest is None:
-                return None
-            target = RunId(newest.decode())
-        # Read in this order: a record that says closed was written with its closing event.
-        head, record, last = await asyncio.gather(
-            self._hash(current),
-            self._hash(self._keys.of_run("run", workflow_id, target)),
-            self._last_event(workflow_id, target),
-        )
-        if "run_id" not in head or not record:
-            return None
-        status = RunStatus(record["status"])
-        last_event_id = int(record.get("last_event_id", head["last_event_id"]))
-        closed = status is not RunStatus.RUNNING
-        return RunView(
-            workflow_id=workflow_id,
-            run_id=target,
-            first_run_id=RunId(record["first_run_id"]),
-            workflow_type=record["workflow_type"],
-            task_queue=TaskQueue(record["task_queue"]),
-            status=status,
-            started_at_ms=int(record["started_at_ms"]),
-            closed_at_ms=answers.number(record.get("closed_at_ms")),
-            history_length=last_event_id,
-            newest_run_id=RunId(head["run_id"]),
-            closing=last if closed else None,
-            problem=None if closed else head.get("problem"),
-        )
-
-    async def history(
-        self, workflow_id: WorkflowId, run_id: RunId, *, after: int = 0
-    ) -> AsyncIterator[Sequence[HistoryEvent]]:
-        """See `RunStore.history`."""
-        position = after
-        while page := await self._events(workflow_id, run_id, position + 1, "+"):
-            yield page
-            position = page[-1].event_id
-            if len(page) < HISTORY_PAGE_EVENTS:
-                return
-
-    async def event(
-        self, workflow_id: WorkflowId, run_id: RunId, event_id: int
-    ) -> HistoryEvent | None:
-        """See `RunStore.event`."""
-        page = await self._events(workflow_id, run_id, event_id, f"{event_id}-0")
-        return page[0] if page else None
-
-    async def _events(
-        self, workflow_id: WorkflowId, run_id: RunId, first: int, last: str
-    ) -> tuple[HistoryEvent, ...]:
-        key = self._keys.of_run("history", workflow_id, run_id)
-        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
-            "XRANGE", key, f"{first}-0", last, "COUNT", HISTORY_PAGE_EVENTS
-        )
-        return tuple(answers.event(entry_id, flat) for entry_id, flat in found)
-
-    async def _last_event(self, workflow_id: WorkflowId, run_id: RunId) -> HistoryEvent | None:
-        key = self._keys.of_run("history", workflow_id, run_id)
-        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
-            "XREVRANGE", key, "+", "-", "COUNT", 1
-        )
-        return answers.event(*found[0]) if found else None
 
     async def _move_row(self, workflow_id: WorkflowId, move: _Fields) -> None:
         fields = self._fields(workflow_id) | move

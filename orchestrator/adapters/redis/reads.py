@@ -1,0 +1,87 @@
+"""Reads of runs and histories in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from orchestrator.adapters.redis import answers
+from orchestrator.adapters.redis.answers import Part
+from orchestrator.ids import RunId, TaskQueue, WorkflowId
+from orchestrator.limits import HISTORY_PAGE_EVENTS
+from orchestrator.ports.store import RunView
+from orchestrator.wire.events import HistoryEvent
+from orchestrator.wire.options import RunStatus
+
+
+class RedisReads(Part):
+    """What is read of a run."""
+
+    async def run(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> RunView | None:
+        """See `RunStore.run`."""
+        current = self._keys.for_script(workflow_id, RunId(""))[3]
+        target = run_id
+        if target is None:
+            newest = await self._connection.read("HGET", current, "run_id")
+            if newest is None:
+                return None
+            target = RunId(newest.decode())
+        # Read in this order: a record that says closed was written with its closing event.
+        head, record, last = await asyncio.gather(
+            self._hash(current),
+            self._hash(self._keys.of_run("run", workflow_id, target)),
+            self._last_event(workflow_id, target),
+        )
+        if "run_id" not in head or not record:
+            return None
+        status = RunStatus(record["status"])
+        last_event_id = int(record.get("last_event_id", head["last_event_id"]))
+        closed = status is not RunStatus.RUNNING
+        return RunView(
+            workflow_id=workflow_id,
+            run_id=target,
+            first_run_id=RunId(record["first_run_id"]),
+            workflow_type=record["workflow_type"],
+            task_queue=TaskQueue(record["task_queue"]),
+            status=status,
+            started_at_ms=int(record["started_at_ms"]),
+            closed_at_ms=answers.number(record.get("closed_at_ms")),
+            history_length=last_event_id,
+            newest_run_id=RunId(head["run_id"]),
+            closing=last if closed else None,
+            problem=None if closed else head.get("problem"),
+        )
+
+    async def history(
+        self, workflow_id: WorkflowId, run_id: RunId, *, after: int = 0
+    ) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """See `RunStore.history`."""
+        position = after
+        while page := await self._events(workflow_id, run_id, position + 1, "+"):
+            yield page
+            position = page[-1].event_id
+            if len(page) < HISTORY_PAGE_EVENTS:
+                return
+
+    async def event(
+        self, workflow_id: WorkflowId, run_id: RunId, event_id: int
+    ) -> HistoryEvent | None:
+        """See `RunStore.event`."""
+        page = await self._events(workflow_id, run_id, event_id, f"{event_id}-0")
+        return page[0] if page else None
+
+    async def _events(
+        self, workflow_id: WorkflowId, run_id: RunId, first: int, last: str
+    ) -> tuple[HistoryEvent, ...]:
+        key = self._keys.of_run("history", workflow_id, run_id)
+        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
+            "XRANGE", key, f"{first}-0", last, "COUNT", HISTORY_PAGE_EVENTS
+        )
+        return tuple(answers.event(entry_id, flat) for entry_id, flat in found)
+
+    async def _last_event(self, workflow_id: WorkflowId, run_id: RunId) -> HistoryEvent | None:
+        key = self._keys.of_run("history", workflow_id, run_id)
+        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
+            "XREVRANGE", key, "+", "-", "COUNT", 1
+        )
+        return answers.event(*found[0]) if found else None
