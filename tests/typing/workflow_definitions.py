@@ -61,7 +61,7 @@ def never() -> int:
 
 def rejected(order: Order) -> None:
     order.place(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # it takes nothing
-    workflow.defn(failure_exception_types=[int])  # type: ignore[list-item]  # pyright: ignore[reportCallIssue, reportArgumentType]  # no exception
-    workflow.signal(unfinished_policy="abandon")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # a word is no policy
+    workflow.defn(failure_exception_types=[int])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]  # no exception
+    workflow.signal(unfinished_policy="abandon")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  # a word is no policy
     workflow.set_signal_handler("a", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # not callable
     workflow.sleep("5")  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]  # text is no duration
