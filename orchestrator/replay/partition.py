@@ -78,3 +78,9 @@ def _activation(
     )
     found.activations.append(activation)
     found.pending = left_over
+
+
+def loop_version(history: Iterable[HistoryEvent]) -> int:
+    """The newest version of the event loop that did one of these tasks; 0: none is done."""
+    tasks = (event.attributes for event in history)
+    return max((t.loop_version for t in tasks if isinstance(t, e.WorkflowTaskCompleted)), default=0)

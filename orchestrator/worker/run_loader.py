@@ -24,8 +24,8 @@ from orchestrator.ids import CommitToken, RunId, WorkflowId
 from orchestrator.limits import REPLAY_TURN_MS
 from orchestrator.relay.certainty import until_known
 from orchestrator.replay.facts import Activation, Commands, RunFacts, TaskFailure
-from orchestrator.replay.partition import Partition, partition
-from orchestrator.wire.events import HistoryEvent, WorkflowTaskCompleted, WorkflowTaskFailureCause
+from orchestrator.replay.partition import Partition, loop_version, partition
+from orchestrator.wire.events import HistoryEvent, WorkflowTaskFailureCause
 from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.tasks import FirstRun
 from orchestrator.worker.context import WorkerContext
@@ -88,7 +88,7 @@ class RunLoader:
             return Lacking(
                 f"workflow type {started.workflow_type!r}; known: {self._user_code.known_types}"
             )
-        version = max(map(_loop_version, history))
+        version = loop_version(history)
         if version > LOOP_VERSION:
             return Lacking(f"loop version {version}; known: {LOOP_VERSION}; update this worker")
         self._context.counters.add("replays")
@@ -191,11 +191,6 @@ class RunLoader:
         return Loaded(
             cached, decide_rest(state, completion.commands, task, mint=self._context.mint)
         )
-
-
-def _loop_version(event: HistoryEvent) -> int:
-    task = event.attributes
-    return task.loop_version if isinstance(task, WorkflowTaskCompleted) else 0
 
 
 def _other_number(state: ExecutionState, completion: Commands) -> TaskFailure:
