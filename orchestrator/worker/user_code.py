@@ -111,6 +111,7 @@ class UserCode:
             gone = self._guard(run.evict)
         except (Exception, SystemExit) as error:  # the boundary of user code and of its guard
             log.warning("eviction_cut_off", error=str(error))
+            self._abandon(run)
             return
         if not gone:
             log.warning(

@@ -163,6 +163,35 @@ class Stubborn:
 
 
 @workflow.defn
+class Looping:
+    """Loops for ever: at once, or at the first signal; and once more when it is cancelled."""
+
+    @workflow.run
+    async def run(self, when: str = "at once") -> None:
+        try:
+            while when == "at once":
+                pass
+            await asyncio.Event().wait()
+        finally:
+            while True:
+                pass
+
+    @workflow.signal
+    async def add(self, item: str) -> None:
+        while True:
+            pass
+
+    @workflow.query
+    def loops(self) -> None:
+        while True:
+            pass
+
+    @workflow.query
+    def answers(self) -> str:
+        return "yes"
+
+
+@workflow.defn
 class Chain:
     """Continues as new at each signal `next`, with what it has counted."""
 
@@ -218,4 +247,4 @@ class Exits:
         await asyncio.create_task(leave())
 
 
-ALL = (Order, Broken, Many, Hasty, Parting, Stubborn, Chain, Diary, Exits)
+ALL = (Order, Broken, Many, Hasty, Parting, Stubborn, Looping, Chain, Diary, Exits)
