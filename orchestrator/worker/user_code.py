@@ -58,6 +58,7 @@ class UserCode:
         self._values = values
         self._guard = guard
         self._namespace = namespace
+        self._never_collected: list[WorkflowRun] = []
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The class of this name, if this worker has it."""
@@ -125,4 +126,6 @@ class UserCode:
         try:
             self._guard(run.abandon)
         except (Exception, SystemExit):  # the boundary of user code; it was reported just now
-            pass
+            # What it did not come to stays in memory: the garbage collector would enter the code
+            # as well, where nobody could cut it off.
+            self._never_collected.append(run)

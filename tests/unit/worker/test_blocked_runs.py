@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -49,13 +50,17 @@ async def test_a_cached_run_that_begins_to_loop_is_thrown_away_whatever_it_does_
     assert problem.startswith("blocked: ")
     assert len(worker.cache) == 0
     assert worker.in_hand() == 0
+    await worker.die()
+    gc.collect()
 
 
 async def test_a_query_that_loops_for_ever_is_a_failure(bare: Engine, watchdog: Watchdog) -> None:
-    await Worker(bare, guard=watchdog.guarded).open()
+    worker = await Worker(bare, guard=watchdog.guarded).open()
     await start(bare, "Looping", "not yet")
     answer = await ask(bare, "loops")
     assert isinstance(answer, QueryResponse)
     assert answer.failure is not None
     assert "shop.py" in answer.failure.message
     assert await ask_for_text(bare, "answers") == '"yes"'
+    await worker.die()
+    gc.collect()  # Nothing is left whose collection would enter the code again.
