@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.exceptions import UnavailableError
-from orchestrator.testing.servers import Redis, Servers, choose, wait_ready
+from orchestrator.testing.servers import Redis, Servers, Setup, choose, wait_ready
 
 
 def test_docker_is_preferred_when_it_answers() -> None:
@@ -58,3 +58,27 @@ def test_killed_servers_come_back_at_the_same_place(servers: Servers) -> None:
             for pid in before:
                 with pytest.raises(ProcessLookupError):
                     os.kill(pid, 0)
+
+
+def test_a_setup_names_the_paths_of_this_machine_in_its_copies(tmp_path: Path) -> None:
+    conf, users = tmp_path / "given.conf", tmp_path / "given.acl"
+    conf.write_text("aclfile /etc/redis/users.acl\ninclude /etc/redis/users\n")
+    users.write_text("user me on")
+    short = tmp_path / "short"
+    short.write_text("")
+    setup = Setup(
+        conf="/etc/redis/redis.conf",
+        files={
+            "/etc/redis/users": short,
+            "/etc/redis/redis.conf": conf,
+            "/etc/redis/users.acl": users,
+        },
+        user="me",
+        password="secret",
+    )
+    lines = setup.materialise(tmp_path / "copies").read_text().splitlines()
+    [acl, include] = [Path(line.split()[1]) for line in lines]
+    assert acl.read_text() == "user me on"
+    assert include.read_text() == ""
+    assert "/etc/" not in "".join(lines)
+    assert conf.read_text().startswith("aclfile /etc/redis/users.acl"), "the given file stays"
