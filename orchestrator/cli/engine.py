@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.options import Connection, HealthPort, Logs, connected
+from orchestrator.limits import DRAIN_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,15 +26,15 @@ async def engine(
     the command. It serves where workers come and go, and timers must fire while none is running.
     Start as many as you like.
     """
-    from orchestrator.worker.process import health_port, leave_busy_threads, run_until_signal
+    from orchestrator.worker.process import health_port, leave, run_until_signal
 
     logs.configure()
     settings = {"health_host": health.health_host, "health_port": health.health_port}
     async with connected(connection, settings) as client:
         service, wanted = _EngineService(client), client.services.settings.health
         async with health_port(service.problems, host=wanted.health_host, port=wanted.health_port):
-            await run_until_signal(service)
-    leave_busy_threads(0)
+            in_order = await run_until_signal(service, within_ms=DRAIN_MS)
+    leave(in_order=in_order)
 
 
 class _EngineService:

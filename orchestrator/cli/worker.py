@@ -133,4 +133,4 @@ async def _supervise(
     async with health_port(
         supervisor.problems, host=settings.health_host, port=settings.health_port
     ):
-        await run_until_signal(supervisor, at_once=supervisor.kill)
+        await run_until_signal(supervisor, within_ms=None, at_once=supervisor.kill)

@@ -22,10 +22,11 @@ from orchestrator.cli.app import bounded
 from orchestrator.cli.app_modules import AppModule, load_app
 from orchestrator.cli.exits import CommandError
 from orchestrator.client import Client
+from orchestrator.limits import DRAIN_MS
 from orchestrator.telemetry.log import configure
 from orchestrator.worker import Worker
 from orchestrator.worker.health import HealthServer
-from orchestrator.worker.process import health_port, leave_busy_threads, run_until_signal
+from orchestrator.worker.process import health_port, leave, run_until_signal
 
 
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +73,10 @@ async def run_worker(plan: WorkerPlan, *, stop: asyncio.Event | None = None) -> 
         with _threads(client, plan) as executor:
             worker = _make_worker(client, app, plan, executor)
             async with _health(worker, client, plan):
-                await run_until_signal(worker, stop=stop)
-    leave_busy_threads(0)
+                in_order = await run_until_signal(
+                    worker, within_ms=plan.graceful_shutdown_ms + DRAIN_MS, stop=stop
+                )
+    leave(in_order=in_order)
 
 
 async def _run_child(plan: WorkerPlan, reader: asyncio.StreamReader) -> None:

@@ -22,6 +22,8 @@ from orchestrator.telemetry.log import get_logger
 from orchestrator.worker.health import Check, HealthServer
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_CANCELLED_SECONDS = 2.0
+"""What is cancelled may need a moment to say its goodbyes."""
 _THREADS_LEAVE_SECONDS = 0.2
 """Threads that have nothing more to do need so long to notice it."""
 
@@ -45,25 +47,47 @@ def _nothing() -> None:
 async def run_until_signal(
     service: Service,
     *,
+    within_ms: int | None,
     stop: asyncio.Event | None = None,
     at_once: Callable[[], None] = _nothing,
-) -> None:
+) -> bool:
     """Run `service` until it ends, the process is signalled, or `stop` is set.
 
     Must be called on the main thread. A second signal does not return: after `at_once` the process
     exits with 128 and the signal's number.
+
+    Args:
+        service: Run once.
+        within_ms: How long an orderly end may take, before the service is cancelled; None: as long
+            as it takes.
+        stop: Asks for an orderly end, as a signal does.
+        at_once: Called by the second signal.
+
+    Returns:
+        Whether it ended by itself in time; if not, leave the process by `leave`.
     """
     asked = asyncio.Event() if stop is None else stop
     with _on_signal(asked, at_once):
         running = asyncio.create_task(service.run(), name="service")
         asking = asyncio.create_task(asked.wait(), name="signal")
+        stopping: asyncio.Task[None] | None = None
         try:
             await asyncio.wait((running, asking), return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
-                await service.shutdown()
+                stopping = asyncio.create_task(service.shutdown(), name="shutdown")
+                timeout = None if within_ms is None else within_ms / 1000
+                await asyncio.wait((running,), timeout=timeout)
+            if not running.done():
+                get_logger("process").warning("stop_overdue", within_ms=within_ms)
+                running.cancel()
+                await asyncio.wait((running,), timeout=_CANCELLED_SECONDS)
+                return False
             await running
+            return True
         finally:
             asking.cancel()
+            if stopping is not None:
+                stopping.cancel()
 
 
 @asynccontextmanager
@@ -84,8 +108,9 @@ async def health_port(check: Check, *, host: str, port: int) -> AsyncGenerator[N
         await server.stop()
 
 
-def leave_busy_threads(code: int) -> None:
-    """End the process now, with `code`, if threads of user code would keep it.
+def leave(*, in_order: bool) -> None:
+    """End the process now, with 0, if user code would keep it: when it did not end in order, or
+    one of its threads is still busy.
 
     A thread cannot be stopped from outside, and the interpreter would wait for it: for a sync
     activity that goes on after its grace, as long as that takes. Its attempt is taken over.
@@ -97,9 +122,10 @@ def leave_busy_threads(code: int) -> None:
     names = [one.name for one in busy if one.is_alive()]
     if names:
         get_logger("process").warning("threads_left_behind", threads=names)
+    if names or not in_order:
         logging.shutdown()
         sys.stdout.flush()
-        os._exit(code)
+        os._exit(0)
 
 
 @contextmanager

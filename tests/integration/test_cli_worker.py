@@ -83,6 +83,7 @@ async def test_a_second_signal_ends_a_worker_at_once(
         assert not (folder / "flag.ended").exists()
 
 
+@pytest.mark.slow
 async def test_a_thread_that_never_ends_does_not_keep_the_worker(
     folder: Path, environment: Mapping[str, str], client: Client
 ) -> None:
@@ -91,7 +92,7 @@ async def test_a_thread_that_never_ends_does_not_keep_the_worker(
         await start_waiting(client, "block")
         await until((folder / "flag.begun").exists)
         worker.signal(signal.SIGINT)
-        assert await worker.code(seconds=8) == 0
+        assert await worker.code(seconds=20) == 0
         assert "threads_left_behind" in worker.err
 
 
