@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -20,7 +20,7 @@ from orchestrator.adapters.rabbitmq.topology import QueueType
 from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.config import Settings
 from orchestrator.ids import Namespace, ProcessName
-from orchestrator.ports.broker import Broker
+from orchestrator.ports.broker import Broker, OnMade, Queue
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 from orchestrator.relay.dispatch import Dispatcher
@@ -52,6 +52,8 @@ class Services:
     after_failover: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """Called when the store is found to be another server than before: what it last acknowledged
     may be gone."""
+    after_loss: list[OnMade] = field(default_factory=list[OnMade])
+    """Told of queues that had to be made anew: what they held is gone."""
     mint: Callable[[], str] = lambda: secrets.token_hex(16)
     """Fresh random texts for tokens, keys and ids."""
 
@@ -92,7 +94,13 @@ def services_of(settings: Settings) -> Services:
     """
     connection, engine = settings.connection, settings.engine
     namespace, clock = Namespace(connection.namespace), SystemClock()
-    counters, after_failover = Counters(), list[Callable[[], None]]()
+    counters = Counters()
+    after_failover, after_loss = list[Callable[[], None]](), list[OnMade]()
+
+    def tell_loss(queues: Sequence[Queue]) -> None:
+        for told in tuple(after_loss):
+            told(queues)
+
     if connection.embedded:
         return Services(
             settings=settings,
@@ -118,10 +126,17 @@ def services_of(settings: Settings) -> Services:
             on_time=clock.learn,
             on_failover=lambda: _call_all(after_failover),
         ),
-        broker=RabbitBroker(connection.broker, namespace, queue_type=QueueType(engine.queue_type)),
+        broker=RabbitBroker(
+            connection.broker,
+            namespace,
+            queue_type=QueueType(engine.queue_type),
+            counters=counters,
+            on_made=tell_loss,
+        ),
         clock=clock,
         counters=counters,
         after_failover=after_failover,
+        after_loss=after_loss,
     )
 
 

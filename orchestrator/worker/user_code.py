@@ -7,7 +7,7 @@ must not take the others' worker down.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -52,13 +52,21 @@ class UserCode:
     """Enters the code of one worker's workflow classes."""
 
     def __init__(
-        self, registry: Registry, values: Values, guard: Guard, *, namespace: Namespace
+        self,
+        registry: Registry,
+        values: Values,
+        guard: Guard,
+        *,
+        namespace: Namespace,
+        failures: Sequence[type[BaseException]] = (),
     ) -> None:
+        """`failures`: exceptions that fail a run instead of its task, on this worker."""
         self._registry = registry
         self._values = values
         self._guard = guard
         self._namespace = namespace
         self._never_collected: list[WorkflowRun] = []
+        self._failures = failures
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The class of this name, if this worker has it."""
@@ -71,7 +79,12 @@ class UserCode:
 
     def new_run(self, definition: WorkflowDefinition, facts: RunFacts) -> WorkflowRun:
         """A run that has seen nothing yet; no user code runs."""
-        return WorkflowRun(definition, facts, self._values)
+        return WorkflowRun(
+            definition,
+            facts,
+            self._values,
+            failure_exception_types=self._failures,
+        )
 
     def activate(self, run: WorkflowRun, activation: Activation) -> Completion:
         """Let the code see the news. After a failure the run may be evicted and nothing else."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from orchestrator.client import Client
 from orchestrator.core.transition import AttemptName
@@ -34,13 +34,14 @@ from orchestrator.ports.broker import (
 from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.units import to_ms
 from orchestrator.wiring import new_process_name
-from orchestrator.worker.activity_tasks import ActivityTasks
 from orchestrator.worker.execution import ActivityExecution, check_registry
 from orchestrator.worker.health import server_problems
+from orchestrator.worker.parts import Parts
 from orchestrator.worker.presence import Presence
+from orchestrator.worker.recovery import Recovery
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.shared_state import SharedStateManager
-from orchestrator.worker.workflow_tasks import WorkflowTasks
+from orchestrator.worker.watchdog import Watchdog
 
 
 class Worker:
@@ -65,7 +66,10 @@ class Worker:
         default_heartbeat_throttle_interval: timedelta = timedelta(
             milliseconds=HEARTBEAT_THROTTLE_DEFAULT_MS
         ),
+        workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+        on_fatal_error: Callable[[Exception], Awaitable[None]] | None = None,
         identity: str | None = None,
+        debug_mode: bool = False,
         engine_duties: bool = True,
     ) -> None:
         """Check what the worker is given; nothing is connected or started yet.
@@ -85,7 +89,10 @@ class Worker:
                 are cancelled and begun again elsewhere.
             max_heartbeat_throttle_interval: Heartbeats are sent at least this often.
             default_heartbeat_throttle_interval: The same without a heartbeat time-out.
+            workflow_failure_exception_types: Exceptions that fail a run instead of its task.
+            on_fatal_error: Told of what ended the worker, before `run` raises it.
             identity: Who this is, in histories; default: a name of host, process id and chance.
+            debug_mode: Workflow code that blocks is left alone, so that a debugger may stop in it.
             engine_duties: Whether timers, repeats and start messages are looked after here too.
 
         Raises:
@@ -126,8 +133,23 @@ class Worker:
             on_fatal=self._fail,
         )
         self._fatal: Exception | None = None
-        self._workflow_tasks = self._make_workflow_tasks(identity or self._process)
-        self._activity_tasks = self._make_activity_tasks()
+        self._on_fatal_error = on_fatal_error
+        self._watchdog = Watchdog(debug=debug_mode)
+        parts = Parts(services, self._process, self._registry, self._expect)
+        self._workflow_tasks = parts.workflow_tasks(
+            values=client.data_converter,
+            cache=self._cache,
+            sticky=self._sticky,
+            identity=identity or self._process,
+            guard=self._watchdog.guarded,
+            failure_exception_types=workflow_failure_exception_types,
+        )
+        self._activity_tasks = parts.activity_tasks(self._execution, slots=self._activity_slots)
+        self._recovery = Recovery(
+            services,
+            task_queue=self._task_queue,
+            repeat_finishes=self._activity_tasks.repeat_finishes,
+        )
         self._presence = Presence(
             services.store, services.clock, process=self._process, on_cancel=self._cancel
         )
@@ -190,16 +212,19 @@ class Worker:
                 group.create_task(self._presence.run(), name="presence")
                 if self._engine is not None:
                     group.create_task(self._engine.run(), name="engine")
+                group.create_task(self._recovery.run(), name="recovery")
                 try:
                     await self._begin()
                     await self._stopping.wait()
                 finally:
                     await self._end()
-        except* asyncio.CancelledError:
-            raise
+        except BaseExceptionGroup as errors:
+            raise _first_of(errors) from errors
         finally:
             self._ended.set()
         if self._fatal is not None:
+            if self._on_fatal_error is not None:
+                await self._on_fatal_error(self._fatal)
             raise self._fatal
 
     async def shutdown(self) -> None:
@@ -229,49 +254,13 @@ class Worker:
 
     # Inside ---------------------------------------------------------------------------------------
 
-    def _make_workflow_tasks(self, identity: str) -> WorkflowTasks:
-        services = self._client.services
-        return WorkflowTasks(
-            services.store,
-            services.broker,
-            services.dispatcher,
-            services.clock,
-            namespace=services.namespace,
-            identity=identity,
-            registry=self._registry,
-            values=self._client.data_converter,
-            cache=self._cache,
-            sticky=self._sticky,
-            expect=self._expect,
-            mint=services.mint,
-        )
-
-    def _make_activity_tasks(self) -> ActivityTasks:
-        services = self._client.services
-        return ActivityTasks(
-            services.store,
-            services.broker,
-            services.dispatcher,
-            services.clock,
-            namespace=services.namespace,
-            process=self._process,
-            execute=self._execution.execute,
-            expect=self._expect,
-            mint=services.mint,
-            slots=self._activity_slots,
-            counters=services.counters,
-        )
-
     async def _begin(self) -> None:
-        broker, store = self._client.services.broker, self._client.services.store
+        broker = self._client.services.broker
         queues = self._queues()
         made = await broker.declare(*(queue for queue, *_ in queues))
         for queue, take, slots in queues:
             self._consumers.append(await broker.consume(queue, take, prefetch=slots))
-        if any(isinstance(queue, WorkflowQueue) for queue in made):
-            # Whatever waited in this queue went with it: its rows are due now.
-            shards = [ShardId(number) for number in range(store.shards)]
-            await store.wake_now(shards, [self._task_queue])
+        self._recovery.queues_made(made)
         self._started.set()
         self._log.info(
             "worker_started",
@@ -300,11 +289,14 @@ class Worker:
         for consumer in self._consumers:
             await self._try("stopping a consumer", consumer.stop())
         self._execution.shut_down()
-        await self._activity_tasks.drain(grace_ms=to_ms(self._grace))
-        await self._execution.close()
+        grace_ms = to_ms(self._grace)
         await self._within(
-            DRAIN_MS / 1000, self._workflow_tasks.drain(), self._workflow_tasks.abort
+            grace_ms + DRAIN_MS,
+            self._activity_tasks.drain(grace_ms=grace_ms),
+            self._activity_tasks.abort,
         )
+        await self._try("ending the activities", self._execution.close())
+        await self._within(DRAIN_MS, self._workflow_tasks.drain(), self._workflow_tasks.abort)
         self._cache.clear()
         if self._sticky is not None:
             own = StickyQueue(self._sticky, self._task_queue)
@@ -312,13 +304,17 @@ class Worker:
         if self._engine is not None:
             self._engine.stop()
         self._presence.stop()
+        self._recovery.stop()
+        self._watchdog.close()
         self._log.info("worker_ended")
 
     async def _within(
-        self, seconds: float, drain: Awaitable[None], abort: Callable[[], None]
+        self, timeout_ms: int, drain: Awaitable[None], abort: Callable[[], None]
     ) -> None:
+        """Code that neither ends nor lets itself be cancelled is left; its attempts are lost here
+        and taken over elsewhere."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(timeout_ms / 1000):
                 await drain
         except TimeoutError:
             abort()
@@ -342,6 +338,13 @@ class Worker:
 
     def _cancel(self, name: AttemptName) -> None:
         self._activity_tasks.cancel(name)
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """What went wrong first; the rest is its cause's."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 def _at_least_1(name: str, given: int | None, default: int) -> int:

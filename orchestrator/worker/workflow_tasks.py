@@ -58,6 +58,7 @@ class WorkflowTasks:
         guard: Guard = unguarded,
         isolate: Isolate | None = None,
         counters: Counters | None = None,
+        failure_exception_types: Sequence[type[BaseException]] = (),
     ) -> None:
         """Nothing is started yet.
 
@@ -66,6 +67,7 @@ class WorkflowTasks:
             isolate: Tries a run in a process of its own, when it seems to take workers down.
             counters: activations, cached_activations, replays, commits, stale, refused,
                 task_failures, queries, dropped_entries.
+            failure_exception_types: What fails a run, beside what its definition names.
         """
         self._broker = broker
         self._cache = cache
@@ -81,7 +83,9 @@ class WorkflowTasks:
             counters=Counters() if counters is None else counters,
         )
         self._context = context
-        user_code = UserCode(registry, values, guard, namespace=namespace)
+        user_code = UserCode(
+            registry, values, guard, namespace=namespace, failures=failure_exception_types
+        )
         loader = self._loader = RunLoader(context, user_code)
         self._extensions = Extensions(store, clock)
         self._advancer = Advancer(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 
 class SystemClock:
@@ -39,7 +40,7 @@ class SkippingClock:
 
     def __init__(self) -> None:
         self._skipped_ms = 0
-        self._sleepers: dict[asyncio.Future[None], int] = {}
+        self._sleepers: dict[asyncio.Future[None], _Sleep] = {}
 
     def now_ms(self) -> int:
         """Epoch milliseconds of this clock."""
@@ -51,23 +52,32 @@ class SkippingClock:
             return
         loop = asyncio.get_running_loop()
         sleeper: asyncio.Future[None] = loop.create_future()
-        self._sleepers[sleeper] = self.now_ms() + timeout_ms
-        timer = loop.call_later(timeout_ms / 1000, _wake, sleeper)
+        due_ms = self.now_ms() + timeout_ms
+        self._sleepers[sleeper] = _Sleep(due_ms, loop.call_later(timeout_ms / 1000, _wake, sleeper))
         waiting = loop.create_task(event.wait())
         try:
             await asyncio.wait((sleeper, waiting), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            del self._sleepers[sleeper]
-            timer.cancel()
+            self._sleepers.pop(sleeper).timer.cancel()
             waiting.cancel()
 
     def skip_to(self, epoch_ms: int) -> None:
-        """Make it `epoch_ms` now, unless it is later already, and wake whose time has come."""
+        """Make it `epoch_ms` now, unless it is later already. Who sleeps until then wakes; for the
+        others less real time is left."""
         self._skipped_ms += max(0, epoch_ms - self.now_ms())
-        now_ms = self.now_ms()
-        for sleeper, due_ms in self._sleepers.items():
-            if due_ms <= now_ms:
-                _wake(sleeper)
+        now_ms, loop = self.now_ms(), asyncio.get_running_loop()
+        for sleeper, sleep in self._sleepers.items():
+            sleep.timer.cancel()
+            left_s = max(0, sleep.due_ms - now_ms) / 1000
+            sleep.timer = loop.call_later(left_s, _wake, sleeper)
+
+
+@dataclass(slots=True)
+class _Sleep:
+    """When a sleeper is due, and the real timer that wakes it if nothing is skipped."""
+
+    due_ms: int
+    timer: asyncio.TimerHandle
 
 
 def _real_ms() -> int:

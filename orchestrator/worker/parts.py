@@ -1,0 +1,74 @@
+"""The parts of a worker that take tasks, made from the services of its process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.converter import DataConverter
+from orchestrator.definition.registry import Registry
+from orchestrator.ids import ProcessName
+from orchestrator.wiring import Services
+from orchestrator.worker.activity_tasks import ActivityTasks
+from orchestrator.worker.context import Expect
+from orchestrator.worker.execution import ActivityExecution
+from orchestrator.worker.run_cache import RunCache
+from orchestrator.worker.user_code import Guard
+from orchestrator.worker.workflow_tasks import WorkflowTasks
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Makes them; `expect` is told of what is due soon."""
+
+    services: Services
+    process: ProcessName
+    registry: Registry
+    expect: Expect
+
+    def workflow_tasks(
+        self,
+        *,
+        values: DataConverter,
+        cache: RunCache,
+        sticky: str | None,
+        identity: str,
+        guard: Guard,
+        failure_exception_types: Sequence[type[BaseException]],
+    ) -> WorkflowTasks:
+        """What takes wake-ups and queries."""
+        services = self.services
+        return WorkflowTasks(
+            services.store,
+            services.broker,
+            services.dispatcher,
+            services.clock,
+            namespace=services.namespace,
+            identity=identity,
+            registry=self.registry,
+            values=values,
+            cache=cache,
+            sticky=sticky,
+            expect=self.expect,
+            mint=services.mint,
+            guard=guard,
+            counters=services.counters,
+            failure_exception_types=failure_exception_types,
+        )
+
+    def activity_tasks(self, execution: ActivityExecution, *, slots: int) -> ActivityTasks:
+        """What takes activity tasks."""
+        services = self.services
+        return ActivityTasks(
+            services.store,
+            services.broker,
+            services.dispatcher,
+            services.clock,
+            namespace=services.namespace,
+            process=self.process,
+            execute=execution.execute,
+            expect=self.expect,
+            mint=services.mint,
+            slots=slots,
+            counters=services.counters,
+        )
