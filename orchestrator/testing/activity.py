@@ -33,6 +33,35 @@ class _Call:
     interrupt: Callable[[], object]
 
 
+class _Canceller:
+    """Cancels the task that made it, from any thread."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in a task
+        self._task: asyncio.Task[Any] = task  # Any: whatever the test returns
+        self._loop = asyncio.get_running_loop()
+        self._is_done = False
+        self._cancelled = 0
+
+    def __call__(self) -> None:
+        if asyncio._get_running_loop() is self._loop:
+            self._cancel()
+        else:
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def done(self) -> None:
+        """The activity has ended: its cancellation is not the test's."""
+        self._is_done = True
+        for _ in range(self._cancelled):
+            self._task.uncancel()
+
+    def _cancel(self) -> None:
+        if not self._is_done:
+            self._cancelled += 1
+            self._task.cancel()
+
+
 class ActivityEnvironment:
     """Runs activity functions. `info`, `on_heartbeat` and `payload_converter` may be replaced
     before `run`."""
@@ -118,17 +147,18 @@ class ActivityEnvironment:
         args: tuple[Any, ...],  # Any: as above
         kwargs: dict[str, Any],  # Any: as above
     ) -> Any:  # Any: as above
+        """In the task that awaits it, as the caller's own code."""
         context = self._context(None)
-        variables = copy_context()
-        variables.run(current_context.set, context)
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(fn(*args, **kwargs), context=variables)
-        call = _Call(context, lambda: loop.call_soon_threadsafe(task.cancel))
+        interrupt = _Canceller()
+        call = _Call(context, interrupt)
         self._calls.add(call)
+        token = current_context.set(context)
         try:
-            return await task
+            return await fn(*args, **kwargs)
         finally:
+            current_context.reset(token)
             self._calls.discard(call)
+            interrupt.done()
 
     def _context(self, interruption: Interruption | None) -> LocalContext:
         context = LocalContext(

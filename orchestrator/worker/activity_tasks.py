@@ -157,7 +157,7 @@ class ActivityTasks:
         """
         self._is_draining = True
         if grace_ms is not None:
-            if self._tasks:
+            if self._tasks and grace_ms > 0:
                 self._idle.clear()
                 await self._clock.wait(self._idle, timeout_ms=grace_ms)
             self._grace_is_over = True

@@ -1,14 +1,16 @@
 """Cancelling code in a thread: an exception is raised in it, once, at its next bytecode.
 
 A thread that blocks in a system call sees it when the call returns. The thread belongs to a pool
-and does other work afterwards: an exception that comes too late is taken back, so that it cannot
-hit somebody else.
+and does other work afterwards: an exception that comes too late is caught here, so that it cannot
+hit somebody else. It is never taken back: in CPython 3.11 that would leave the interpreter on its
+slow path for good.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -35,16 +37,22 @@ class Interruption:
             self._raise_if_possible()
 
     def run(self, call: Callable[[], _T]) -> _T:
-        """Call in this thread.
+        """Call in this thread. What `call` returned counts, though the exception comes after it.
 
         Raises:
-            CancelledError: the exception came before `call` had begun or after it had ended.
+            CancelledError: the exception came, and `call` let it through or had not begun.
         """
+        returned: list[_T] = []
         try:
-            self._enter()
-            return call()
-        finally:
-            self._leave()
+            try:
+                self._enter()
+                returned.append(call())
+            finally:
+                self._leave()
+        except CancelledError:
+            if not returned:
+                raise
+        return returned[0]
 
     @contextmanager
     def shield(self) -> Generator[None, None, None]:
@@ -65,18 +73,19 @@ class Interruption:
 
     def _leave(self) -> None:
         with self._lock:
-            thread_id, self._thread_id = self._thread_id, None
-            if self._raised and thread_id is not None:
-                _set_exception(thread_id, None)
+            self._thread_id = None
+            is_raised = self._raised
+        if is_raised:
+            # One that is still on its way comes when this thread has the interpreter back.
+            time.sleep(0)
 
     def _raise_if_possible(self) -> None:
-        possible = self._thread_id is not None and not self._shields
-        if self._asked and possible and not self._raised and self._thread_id is not None:
+        thread_id = self._thread_id
+        if self._asked and not self._raised and not self._shields and thread_id is not None:
             self._raised = True
-            _set_exception(self._thread_id, CancelledError)
+            _raise_in(thread_id, CancelledError)
 
 
-def _set_exception(thread_id: int, kind: type[BaseException] | None) -> None:
-    """Have the interpreter raise `kind` in a thread; None takes back what is not yet raised."""
-    raised = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), raised)
+def _raise_in(thread_id: int, kind: type[BaseException]) -> None:
+    """Have the interpreter raise `kind` in a thread."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(kind))

@@ -29,8 +29,9 @@ from orchestrator.worker.calls import Ended, call_sync
 
 OnSharedHeartbeat = Callable[[tuple[Payload, ...]], None]
 """Takes the details of a heartbeat, in a thread of the worker."""
-SERVER_GONE = (EOFError, OSError)
-"""What calls of shared state raise when its server process has ended."""
+SERVER_GONE = (EOFError, OSError, AssertionError)
+"""What calls of shared state raise when its server process has ended; the last one is what
+multiprocessing says of a manager that was shut down here."""
 _log = logging.getLogger(__name__)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.core.attempts import name_of
+from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import Append, AttemptName, BeginAttempt
 from orchestrator.ids import AttemptToken, EventId, ProcessName
 from orchestrator.ports.store import Begun
@@ -13,7 +14,7 @@ from orchestrator.wire.commands import (
 )
 from orchestrator.wire.inbox import SignalReceived
 from orchestrator.wire.options import RetryOptions, RunStatus
-from tests.unit.memory_engine import RUN, WORKFLOW, Engine
+from tests.unit.memory_engine import NAMESPACE, RUN, WORKFLOW, Engine
 
 
 def activity(**fields: object) -> ScheduleActivityTask:
@@ -152,3 +153,19 @@ async def test_a_closed_run_goes_when_its_retention_is_over(engine: Engine) -> N
     assert await engine.store.run(WORKFLOW) is None
     assert await engine.types() == []
     assert engine.wakeups == []
+
+
+async def test_who_looks_too_early_at_what_it_armed_looks_again_in_time(engine: Engine) -> None:
+    """The store's clock decides, and this process's may be ahead of it."""
+    await engine.start()
+    await engine.commit(StartTimer(timer_id="1", start_to_fire_ms=500))
+    shard = shard_of(NAMESPACE, WORKFLOW, shards=4)
+    engine.duties._share = frozenset()  # the shard is somebody else's
+    engine.duties.expect(shard, engine.clock.ms)
+    await engine.duties._look({shard})
+    assert engine.duties._due() == set()
+    engine.clock.ms += 500
+    assert engine.duties._due() == {shard}
+    await engine.duties._look({shard})
+    assert await engine.inbox() == ["TimerDue"]
+    assert engine.duties._due_at_ms == {}

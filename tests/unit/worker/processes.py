@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
+import secrets
 
 from orchestrator.adapters.memory.broker import MemoryBroker
 from orchestrator.ids import ProcessName
-from orchestrator.ports.broker import ActivityQueue
+from orchestrator.ports.broker import ActivityQueue, Outgoing
 from orchestrator.telemetry.metrics import Counters
+from orchestrator.wire import codec
 from orchestrator.wire.commands import ScheduleActivityTask
 from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.payload import Payload
 from orchestrator.worker.activity_tasks import ActivityTasks
 from orchestrator.worker.attempt import Attempt, Beat, Outcome
-from tests.unit.memory_engine import NAMESPACE, QUEUE, Engine
+from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, Engine
 
 BOOM = Failure(message="boom", detail=ApplicationFailure(error_type="Boom"))
 PAID = Payload.of_json(b'"paid"')
@@ -31,7 +32,6 @@ class Process:
         self.outcomes: asyncio.Queue[Outcome | Exception] = asyncio.Queue()
         self.counters = Counters()
         self.expected: list[int] = []
-        numbers = count(1)
         self.tasks = ActivityTasks(
             engine.store,
             self.broker,
@@ -41,7 +41,7 @@ class Process:
             process=self.name,
             execute=self._execute,
             expect=engine.duties.expect,
-            mint=lambda: f"{name}-{next(numbers)}",
+            mint=lambda: secrets.token_hex(8),
             slots=slots,
             counters=self.counters,
         )
@@ -88,3 +88,19 @@ async def schedule(engine: Engine, **fields: object) -> None:
 
 async def ready(engine: Engine) -> int | None:
     return await engine.broker.ready(ActivityQueue(QUEUE))
+
+
+def task_body(process: Process) -> bytes:
+    """The message of the newest attempt of `process`."""
+    return codec.encode(process.attempts[-1].task)
+
+
+def deliver(engine: Engine, body: bytes) -> None:
+    """Put a task message into the queue."""
+    engine.broker.publish(Outgoing(to=ActivityQueue(QUEUE), body=body))
+
+
+async def states(engine: Engine) -> list[tuple[int, str, str | None]]:
+    """Attempt, state and holder of each activity."""
+    records = await engine.store.records(WORKFLOW, RUN)
+    return [(one.attempt, one.state.value, one.holder) for one in records]

@@ -13,7 +13,7 @@ from orchestrator.core.transition import Heartbeat
 from orchestrator.definition.registry import Registry
 from orchestrator.ids import ProcessName
 from orchestrator.ports.broker import ActivityQueue
-from orchestrator.ports.store import Beaten, Gone
+from orchestrator.ports.store import AttemptRecord, Beaten, Gone
 from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxEntry
@@ -21,10 +21,11 @@ from orchestrator.wire.payload import Payload
 from orchestrator.worker.activity_tasks import ActivityTasks
 from orchestrator.worker.execution import ActivityExecution, check_registry
 from orchestrator.worker.shared_state import SharedStateManager
-from tests.unit.memory_engine import NAMESPACE, QUEUE, WORKFLOW, Engine
+from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, Engine
 from tests.unit.worker.processes import schedule
 
 VALUES = DataConverter()
+Open = Callable[..., Any]
 
 
 class Runner:
@@ -124,6 +125,17 @@ async def failure(engine: Engine) -> Failure:
     assert found.type == "ActivityFailed", found
     failed = found.body.failure  # type: ignore[union-attr]  # failed
     assert isinstance(failed, Failure)
+    return failed
+
+
+async def record(engine: Engine) -> AttemptRecord:
+    (found,) = await engine.store.records(WORKFLOW, RUN)
+    return found
+
+
+async def last_failure(engine: Engine) -> Failure:
+    failed = (await record(engine)).last_failure
+    assert failed is not None
     return failed
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,16 +16,13 @@ from orchestrator import activity
 from orchestrator.common import RetryPolicy
 from orchestrator.definition.registry import Registry
 from orchestrator.exceptions import ApplicationError, ApplicationErrorCategory
-from orchestrator.ports.broker import ActivityQueue
-from orchestrator.ports.store import AttemptRecord
 from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.options import RetryOptions
 from orchestrator.worker.execution import check_registry
 from tests.unit.memory_engine import RUN, WORKFLOW, Engine
-from tests.unit.worker.runners import Runner, entry, failure, result, run, until
+from tests.unit.worker.runners import Open, entry, failure, last_failure, result, run, until
 
 ONCE = RetryOptions(maximum_attempts=1)
-Open = Callable[..., Any]
 
 
 @dataclass
@@ -98,40 +94,6 @@ async def give_a_lock() -> dict[str, object]:
 @activity.defn
 async def give_too_much() -> bytes:
     return bytes(3 * 1024 * 1024)
-
-
-@pytest.fixture
-async def opened(engine: Engine) -> AsyncIterator[Open]:
-    """Opens a worker with these activities in place of the engine's own taker of tasks."""
-    for consumer in list(engine.broker._consumers):
-        if isinstance(consumer.queue, ActivityQueue):
-            await consumer.stop()
-    runners: list[Runner] = []
-
-    async def start(*activities: Callable[..., Any], **options: Any) -> Runner:
-        runners.append(Runner(engine, *activities, **options))
-        return await runners[-1].open()
-
-    yield start
-    for runner in runners:
-        await runner.close()
-
-
-@pytest.fixture
-def threads() -> Any:
-    with ThreadPoolExecutor(2, thread_name_prefix="oven") as executor:
-        yield executor
-
-
-async def record(engine: Engine) -> AttemptRecord:
-    (found,) = await engine.store.records(WORKFLOW, RUN)
-    return found
-
-
-async def last_failure(engine: Engine) -> Failure:
-    failed = (await record(engine)).last_failure
-    assert failed is not None
-    return failed
 
 
 def type_of(failed: Failure) -> str:
