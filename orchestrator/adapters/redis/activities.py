@@ -139,7 +139,6 @@ class RedisActivities(Part):
             "key": name.key,
             "attempt": name.attempt,
             "row": row(DueKind.ACTIVITY, name.workflow_id, name.run_id, name.event_id),
-            "fields": answers.RECORD_FIELDS,
             "token": token,
             "due_in_ms": due_in_ms,
         }

@@ -39,26 +39,6 @@ from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.inbox import InboxBody, InboxEntry
 from orchestrator.wire.options import RunStatus
 
-RECORD_FIELDS = (
-    "state",
-    "key",
-    "attempt",
-    "token",
-    "holder",
-    "cancel",
-    "scheduled_at_ms",
-    "attempt_scheduled_at_ms",
-    "started_at_ms",
-    "heartbeat_at_ms",
-    "deadline_ms",
-    "dispatches",
-    "losses",
-    "details",
-    "failure",
-    "ended_token",
-    "retry_at_ms",
-)
-
 
 class Part:
     """What every right needs: the connection, the scripts, the names, and a source of tokens."""

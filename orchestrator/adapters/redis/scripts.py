@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, TypeAlias
 
 import msgspec
@@ -52,14 +53,7 @@ class Scripts:
         self._connection = connection
         self._on_time = on_time
         folder = files("orchestrator.adapters.redis") / "lua"
-        steps = (folder / "steps.inc").read_text(encoding="utf-8")
-        sources = {
-            name: f"#!lua{flags}\n" + steps + rest
-            for name in _NAMES
-            for flags, rest in [_opened((folder / f"{name}.lua").read_text("utf-8"))]
-        }
-        sources["join_members"] = (folder / "join_members.lua").read_text("utf-8")
-        self._sources = {name: source.encode() for name, source in sources.items()}
+        self._sources = {name: _source(folder, name).encode() for name in _NAMES}
         self._hashes = {
             name: sha1(source, usedforsecurity=False).hexdigest()
             for name, source in self._sources.items()
@@ -161,6 +155,7 @@ _NAMES = (
     "fire_timer",
     "force_close",
     "heartbeat_attempt",
+    "join_members",
     "move_row",
     "read_due",
     "redispatch_attempt",
@@ -170,8 +165,21 @@ _NAMES = (
     "wake_now",
 )
 
+_ALONE = frozenset({"join_members"})
+_OF_ATTEMPTS = frozenset(
+    {
+        "begin_attempt",
+        "commit_transition",
+        "finish_attempt",
+        "heartbeat_attempt",
+        "redispatch_attempt",
+    }
+)
 
-def _opened(script: str) -> tuple[str, str]:
-    """The flags of a script's first line, and what follows that line."""
-    first, _, rest = script.partition("\n")
-    return first.removeprefix("#!lua"), rest
+
+def _source(folder: Traversable, name: str) -> str:
+    """A script with the steps that it shares with others, below its first line."""
+    first, _, rest = (folder / f"{name}.lua").read_text("utf-8").partition("\n")
+    shared = [] if name in _ALONE else ["steps.inc"]
+    shared += ["attempts.inc"] if name in _OF_ATTEMPTS else []
+    return "\n".join([first, *((folder / part).read_text("utf-8") for part in shared), rest])

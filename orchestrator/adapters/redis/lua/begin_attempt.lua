@@ -5,31 +5,7 @@
 -- Returns: begun | running | done | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
-local prefix, record = a.id .. '.', nil
-if head.run_id == a.run_id and head.status == 'running' and redis.call('HGET', ACTIVITIES, prefix .. 'key') == a.key then
-  record = {}
-  for i, name in ipairs(a.fields) do record[name] = redis.call('HGET', ACTIVITIES, prefix .. name) or nil end
-end
-
-local function store(changes)
-  for _, name in ipairs(a.fields) do
-    local value = changes[name]
-    if value == '' then
-      record[name] = nil
-      redis.call('HDEL', ACTIVITIES, prefix .. name)
-    elseif value then
-      record[name] = value
-      redis.call('HSET', ACTIVITIES, prefix .. name, value)
-    end
-  end
-end
-local function move_row()
-  local due = a.due_in_ms and now + a.due_in_ms or nil
-  local deadline = tonumber(record.deadline_ms or '')
-  if deadline and (not due or deadline < due) then due = deadline end
-  if due then redis.call('ZADD', TIMERS, int(due), a.row) else redis.call('ZREM', TIMERS, a.row) end
-end
-
+local record = read_record(head)
 if not record then return answer{kind = 'gone'} end
 if record.state == 'running' and record.token == a.token then return answer{kind = 'begun', record = record} end
 if tonumber(record.attempt) ~= a.attempt or record.state == 'backing_off' then return answer{kind = 'gone'} end
@@ -38,9 +14,9 @@ if record.state == 'done' then
 end
 if record.state == 'running' then
   if a.take_over ~= record.token then return answer{kind = 'running', record = record} end
-  store{attempt = int(a.attempt + 1), attempt_scheduled_at_ms = int(now), dispatches = '0',
-    losses = int(tonumber(record.losses) + 1)}
+  store(record, {attempt = int(a.attempt + 1), attempt_scheduled_at_ms = int(now), dispatches = '0',
+    losses = int(tonumber(record.losses) + 1)})
 end
-store{state = 'running', token = a.token, holder = a.holder, started_at_ms = int(now), heartbeat_at_ms = ''}
-move_row()
+store(record, {state = 'running', token = a.token, holder = a.holder, started_at_ms = int(now), heartbeat_at_ms = ''})
+move_row(record)
 return answer{kind = 'begun', record = record}

@@ -42,23 +42,15 @@ for _, cancel in ipairs(a.close and {} or a.cancels) do
   end
 end
 for i, event in ipairs(a.events) do write_event(HISTORY, event, a.first_event_id + i - 1) end
-head.last_event_id = int(a.first_event_id + #a.events - 1)
-head.consumed = int(a.consumed_to)
-head.token = a.token
-redis.call('XTRIM', INBOX, 'MINID', int(a.consumed_to + 1) .. '-0')
-set(CURRENT, {token = head.token, last_event_id = head.last_event_id, consumed = head.consumed, attempt = '0'})
-redis.call('HDEL', CURRENT, 'problem', 'failures', 'sticky', 'unfinished')
-local fields = {'state', 'key', 'attempt', 'token', 'holder', 'cancel', 'scheduled_at_ms',
-  'attempt_scheduled_at_ms', 'started_at_ms', 'heartbeat_at_ms', 'deadline_ms', 'dispatches', 'losses',
-  'details', 'failure', 'ended_token', 'retry_at_ms'}
-local function drop(id)
-  local names = {}
-  for i, name in ipairs(fields) do names[i] = id .. '.' .. name end
-  redis.call('HDEL', ACTIVITIES, unpack(names))
-end
-for _, gone in ipairs(a.resolved) do
-  drop(gone.id)
-  redis.call('ZREM', TIMERS, gone.row)
+set_head(head, {token = a.token, last_event_id = int(a.first_event_id + #a.events - 1),
+  consumed = int(a.consumed_to), attempt = '0'})
+drop_from_head(head, {'problem', 'failures', 'sticky', 'unfinished'})
+local is_all = tonumber(head.inbox_last) == a.consumed_to
+if is_all then redis.call('DEL', INBOX) else redis.call('XTRIM', INBOX, 'MINID', int(a.consumed_to + 1) .. '-0') end
+local function drop(id) redis.call('HDEL', ACTIVITIES, unpack(names_of(id))) end
+for _, resolved in ipairs(a.resolved) do
+  if not a.close then drop(resolved.id) end
+  redis.call('ZREM', TIMERS, resolved.row)
 end
 for _, row in ipairs(a.disarm) do redis.call('ZREM', TIMERS, row) end
 if a.close then
@@ -67,8 +59,8 @@ if a.close then
   if a.run then woken = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY) end
   return answer{kind = 'committed', unread = {}, woken = woken, task_queue = a.run and a.run.task_queue}
 end
-if a.sticky then set(CURRENT, {sticky = a.sticky}) end
-if a.unfinished then set(CURRENT, {unfinished = '1'}) end
+if a.sticky then set_head(head, {sticky = a.sticky}) end
+if a.unfinished then set_head(head, {unfinished = '1'}) end
 for _, timer in ipairs(a.timers) do redis.call('ZADD', TIMERS, int(timer.due), timer.row) end
 for _, new in ipairs(a.activities) do
   local record = {}
@@ -86,9 +78,9 @@ for _, cancel in ipairs(a.cancels) do
     add_entry(head, cancel.entry)
   end
 end
-local unread = page()
+local unread = {}
+if tonumber(head.inbox_last) ~= a.consumed_to then unread = page() end
 if #unread == 0 and not a.unfinished then
-  redis.call('DEL', INBOX)
   drop_row(head)
 else
   local due = tonumber(redis.call('ZSCORE', WAKEUPS, a.workflow_id) or '0')

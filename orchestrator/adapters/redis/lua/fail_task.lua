@@ -11,8 +11,8 @@ if head.token ~= a.expected_token or tonumber(head.last_event_id) + 1 ~= a.first
   return answer{kind = 'stale'}
 end
 for i, event in ipairs(a.events) do write_event(HISTORY, event, a.first_event_id + i - 1) end
-set(CURRENT, {token = a.token, last_event_id = int(a.first_event_id + #a.events - 1), problem = a.problem,
+set_head(head, {token = a.token, last_event_id = int(a.first_event_id + #a.events - 1), problem = a.problem,
   attempt = int(a.attempt), failures = int(tonumber(head.failures or '0') + 1)})
-redis.call('HDEL', CURRENT, 'sticky')
+drop_from_head(head, {'sticky'})
 if head.row then set_row(head, 'backing_off', now + a.delay_ms) end
 return answer{kind = 'committed'}

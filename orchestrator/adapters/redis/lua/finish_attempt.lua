@@ -5,31 +5,7 @@
 -- Returns: finished | retry | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
-local prefix, record = a.id .. '.', nil
-if head.run_id == a.run_id and head.status == 'running' and redis.call('HGET', ACTIVITIES, prefix .. 'key') == a.key then
-  record = {}
-  for i, name in ipairs(a.fields) do record[name] = redis.call('HGET', ACTIVITIES, prefix .. name) or nil end
-end
-
-local function store(changes)
-  for _, name in ipairs(a.fields) do
-    local value = changes[name]
-    if value == '' then
-      record[name] = nil
-      redis.call('HDEL', ACTIVITIES, prefix .. name)
-    elseif value then
-      record[name] = value
-      redis.call('HSET', ACTIVITIES, prefix .. name, value)
-    end
-  end
-end
-local function move_row()
-  local due = a.due_in_ms and now + a.due_in_ms or nil
-  local deadline = tonumber(record.deadline_ms or '')
-  if deadline and (not due or deadline < due) then due = deadline end
-  if due then redis.call('ZADD', TIMERS, int(due), a.row) else redis.call('ZREM', TIMERS, a.row) end
-end
-
+local record = read_record(head)
 if not record then
   redis.call('ZREM', TIMERS, a.row)
   return answer{kind = 'gone'}
@@ -49,16 +25,15 @@ local due = redis.call('ZSCORE', TIMERS, a.row)
 if tonumber(record.attempt) ~= a.attempt or not may_end or (a.due_only and (not due or tonumber(due) > now)) then
   return answer{kind = 'gone'}
 end
-store{ended_token = a.token or ''}
 local deadline = tonumber(record.deadline_ms or '')
 if a.retry_ms and not record.cancel and (not deadline or now + a.retry_ms < deadline) then
   local at = int(now + a.retry_ms)
-  store{state = 'backing_off', token = '', holder = '', started_at_ms = '', heartbeat_at_ms = '',
-    attempt_scheduled_at_ms = at, retry_at_ms = at, dispatches = '0', losses = '0', failure = a.failure}
+  store(record, {state = 'backing_off', ended_token = a.token or '', token = '', holder = '', started_at_ms = '', heartbeat_at_ms = '',
+    attempt_scheduled_at_ms = at, retry_at_ms = at, dispatches = '0', losses = '0', failure = a.failure})
   redis.call('ZADD', TIMERS, at, a.row)
   return answer{kind = 'retry', due_at_ms = now + a.retry_ms}
 end
-store{state = 'done', token = a.token or '', holder = ''}
+store(record, {state = 'done', ended_token = a.token or '', token = a.token or '', holder = ''})
 redis.call('ZREM', TIMERS, a.row)
 add_entry(head, a.entry)
 local woken = wake_once(head)

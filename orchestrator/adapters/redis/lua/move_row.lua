@@ -8,8 +8,8 @@ local head = hash(CURRENT)
 if head.row and head.row ~= 'delayed' then
   if a.hand_back then
     set_row(head, 'backing_off', now + a.delay_ms)
-    redis.call('HDEL', CURRENT, 'sticky')
-    if a.attempt and tonumber(head.attempt or '0') > a.attempt then set(CURRENT, {attempt = int(a.attempt)}) end
+    drop_from_head(head, {'sticky'})
+    if a.attempt and tonumber(head.attempt or '0') > a.attempt then set_head(head, {attempt = int(a.attempt)}) end
   elseif head.row == 'called' then
     redis.call('ZADD', WAKEUPS, int(now + a.delay_ms), a.workflow_id)
   end

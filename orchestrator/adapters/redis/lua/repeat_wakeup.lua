@@ -13,8 +13,8 @@ if first then
   set_row(head, 'called', now + a.first_repeat_ms)
 else
   local count = math.min(tonumber(head.row_repeats) + 1, #a.repeats - 1)
-  set(CURRENT, {row_repeats = int(count)})
+  set_head(head, {row_repeats = int(count)})
   redis.call('ZADD', WAKEUPS, int(now + a.repeats[count + 1]), a.workflow_id)
 end
-redis.call('HDEL', CURRENT, 'sticky')
+drop_from_head(head, {'sticky'})
 return answer{kind = 'repeat', woken = first, number = waited, task_queue = head.task_queue}

@@ -26,6 +26,5 @@ if head.run_id then
     force(head, a.close)
   end
 end
-local woken = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY)
-return answer{kind = 'started', woken = woken, task_queue = a.run.task_queue,
-  number = tonumber(redis.call('HGET', CURRENT, 'inbox_last'))}
+local woken, number = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY)
+return answer{kind = 'started', woken = woken, task_queue = a.run.task_queue, number = number}

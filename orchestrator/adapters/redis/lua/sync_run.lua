@@ -9,5 +9,5 @@ local head = hash(CURRENT)
 if not head.run_id then return answer{kind = 'none'} end
 if head.row ~= 'called' then return answer{kind = 'synced', head = head, unread = {}} end
 set_row(head, 'called', now + a.task_timeout_ms)
-if a.count_attempt then head.attempt = int(redis.call('HINCRBY', CURRENT, 'attempt', 1)) end
+if a.count_attempt then set_head(head, {attempt = int(tonumber(head.attempt or '0') + 1)}) end
 return answer{kind = 'synced', head = head, unread = page()}
