@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from orchestrator.common import QueryRejectCondition
 from orchestrator.exceptions import MalformedMessageError, RPCError, RPCStatusCode, UnavailableError
 from orchestrator.ids import check_name
-from orchestrator.ports.broker import WorkflowQueue
+from orchestrator.ports.broker import StickyQueue, WorkflowQueue
 from orchestrator.ports.store import RunView
 from orchestrator.wire import codec
 from orchestrator.wire.messages import ErrorResponse, QueryResponse
-from orchestrator.wire.options import RunStatus
+from orchestrator.wire.options import QueryReject
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import QueryTask
 from orchestrator.wiring import Services
@@ -31,8 +31,6 @@ async def ask(
     Raises:
         RPCError: NOT_FOUND, the run is gone; DEADLINE_EXCEEDED, nobody answered in time.
     """
-    if _rejects(reject_condition, view.status):
-        return QueryResponse(rejected=view.status)
     task = QueryTask(
         namespace=services.namespace,
         workflow_id=view.workflow_id,
@@ -41,10 +39,10 @@ async def ask(
         input=tuple(payloads),
         request_id=services.mint(),
         expires_at_ms=services.clock.now_ms() + timeout_ms,
+        reject_condition=_REJECT[reject_condition],
     )
-    to = WorkflowQueue(view.task_queue)
     try:
-        body = await services.broker.request(to, codec.encode(task), timeout_ms=timeout_ms)
+        body = await _request(services, view, codec.encode(task), timeout_ms=timeout_ms)
         answer = codec.response_decoder.decode(body)
     except (UnavailableError, MalformedMessageError) as error:
         raise RPCError(
@@ -59,11 +57,23 @@ async def ask(
     return answer
 
 
-def _rejects(condition: QueryRejectCondition, status: RunStatus) -> bool:
-    match condition:
-        case QueryRejectCondition.NONE:
-            return False
-        case QueryRejectCondition.NOT_OPEN:
-            return status is not RunStatus.RUNNING
-        case QueryRejectCondition.NOT_COMPLETED_CLEANLY:
-            return status not in (RunStatus.RUNNING, RunStatus.COMPLETED)
+async def _request(services: Services, view: RunView, body: bytes, *, timeout_ms: int) -> bytes:
+    """Ask the worker that has the run in memory, and when it is gone any worker."""
+    shared = WorkflowQueue(view.task_queue)
+    if view.sticky is not None:
+        began_ms = services.clock.now_ms()
+        own = StickyQueue(view.sticky, view.task_queue)
+        try:
+            return await services.broker.request(own, body, timeout_ms=timeout_ms)
+        except UnavailableError:
+            timeout_ms -= services.clock.now_ms() - began_ms
+            if timeout_ms <= 0:
+                raise
+    return await services.broker.request(shared, body, timeout_ms=timeout_ms)
+
+
+_REJECT = {
+    QueryRejectCondition.NONE: QueryReject.NONE,
+    QueryRejectCondition.NOT_OPEN: QueryReject.NOT_OPEN,
+    QueryRejectCondition.NOT_COMPLETED_CLEANLY: QueryReject.NOT_COMPLETED_CLEANLY,
+}

@@ -97,6 +97,8 @@ class RunView(_Answer, frozen=True, kw_only=True):
     history_length: int
     newest_run_id: RunId
     """The newest run of the workflow id; another one than `run_id` when this run has successors."""
+    sticky: str | None = None
+    """Whose own queue gets wake-ups and queries of this run, while it is open."""
     closing: HistoryEvent | None = None
     problem: str | None = None
 

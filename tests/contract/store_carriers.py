@@ -100,7 +100,7 @@ class RedisCarrier:
         await self.client.acl_setuser(self._user, enabled=True, passwords=["+secret"])
         await self.client.execute_command("ACL", "SETUSER", self._user, *rules)
         url = self._url.replace("://", f"://{self._user}:secret@")
-        self.store = self.redis = RedisStore(url, namespace=namespace, shards=1)
+        self.store = self.redis = RedisStore(url, namespace=namespace, shards=1, settling_ms=0)
 
     async def close(self) -> None:
         await self.store.close()

@@ -39,6 +39,7 @@ class MemoryReads:
             closed_at_ms=record.closed_at_ms,
             history_length=len(record.history),
             newest_run_id=head.run_id,
+            sticky=head.sticky if record.run_id == head.run_id else None,
             closing=record.history[-1] if closed else None,
             problem=None if closed else head.problem,
         )

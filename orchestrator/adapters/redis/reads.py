@@ -48,6 +48,7 @@ class RedisReads(Part):
             closed_at_ms=answers.number(record.get("closed_at_ms")),
             history_length=last_event_id,
             newest_run_id=RunId(head["run_id"]),
+            sticky=head.get("sticky") if target == head["run_id"] else None,
             closing=last if closed else None,
             problem=None if closed else head.get("problem"),
         )

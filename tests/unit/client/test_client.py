@@ -12,8 +12,14 @@ from orchestrator.client import (
     WorkflowContinuedAsNewError,
     WorkflowExecutionStatus,
     WorkflowFailureError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
 )
-from orchestrator.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from orchestrator.common import (
+    QueryRejectCondition,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from orchestrator.exceptions import (
     ActivityError,
     ApplicationError,
@@ -27,7 +33,16 @@ from orchestrator.exceptions import (
 )
 from orchestrator.ports.broker import RequestsQueue
 from orchestrator.testing import WorkflowEnvironment
-from tests.unit.client.workflows import QUEUE, Counter, Order, Ordering, Sleeper
+from orchestrator.worker import Worker
+from tests.unit.client.workflows import (
+    ACTIVITIES,
+    QUEUE,
+    WORKFLOWS,
+    Counter,
+    Order,
+    Ordering,
+    Sleeper,
+)
 
 
 async def test_a_workflow_returns_a_typed_result(client: Client) -> None:
@@ -204,3 +219,42 @@ async def test_a_start_message_is_done_by_any_worker(client: Client) -> None:
     answer = await client.services.broker.request(RequestsQueue(), message, timeout_ms=5_000)
     assert json.loads(answer)["type"] == "started"
     assert await client.get_workflow_handle("m").result() == "done"
+
+
+async def test_a_query_sees_the_signals_before_it_and_answers_after_the_end(
+    client: Client,
+) -> None:
+    handle = await client.start_workflow(
+        Ordering.run, Order("pizza"), id="order-1", task_queue=QUEUE
+    )
+    await handle.signal(Ordering.add, "cola")
+    assert await handle.query(Ordering.extras) == ["cola"]
+    await handle.signal(Ordering.finish)
+    await handle.result()
+    assert await handle.query("extras") == ["cola"]
+    with pytest.raises(WorkflowQueryRejectedError, match="COMPLETED"):
+        await handle.query("extras", reject_condition=QueryRejectCondition.NOT_OPEN)
+    with pytest.raises(WorkflowQueryFailedError, match="extras"):
+        await handle.query("unknown")
+
+
+async def test_a_query_of_a_worker_that_is_gone_is_answered_by_another(
+    env: WorkflowEnvironment,
+) -> None:
+    def worker() -> Worker:
+        return Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS, activities=ACTIVITIES)
+
+    async with worker():
+        handle = await env.client.start_workflow(
+            Ordering.run, Order("pizza"), id="order-1", task_queue=QUEUE
+        )
+        assert await handle.query(Ordering.extras) == []
+    async with worker():
+        assert await handle.query(Ordering.extras) == []
+
+
+async def test_a_query_without_a_worker_says_so(env: WorkflowEnvironment) -> None:
+    handle = await env.client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    with pytest.raises(RPCError, match="is one running") as caught:
+        await handle.query("x", rpc_timeout=timedelta(milliseconds=30))
+    assert caught.value.status is RPCStatusCode.DEADLINE_EXCEEDED
