@@ -25,6 +25,7 @@ _EPILOGUE = (
 )
 _COMMANDS = {
     "worker": "orchestrator.cli.worker:worker",
+    "demo": "orchestrator.cli.demo.command:demo",
     "bench": "orchestrator.cli.bench.command:bench",
     "engine": "orchestrator.cli.engine:engine",
     "health": "orchestrator.cli.health:health",

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol
@@ -26,6 +27,7 @@ from orchestrator.exceptions import MisconfiguredError, UnavailableError
 READY_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.05
 STOP_SECONDS_MAX = 15.0
+_NO_TESTCONTAINERS = "Docker is not used (testcontainers is missing; the extra `test` has it)"
 _DEBIAN_RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 REDIS_IMAGE = "redis:7-alpine"
 RABBITMQ_IMAGE = "rabbitmq:3.13-alpine"
@@ -49,14 +51,17 @@ def choose(
     docker_answers: bool,  # the order is Docker, Redis, RabbitMQ everywhere in this module
     redis_path: str | None,
     rabbitmq_path: str | None,
+    *,
+    no_docker: str = "Docker does not answer",
 ) -> Choice:
-    """Docker if it answers, else both servers on the PATH, else none."""
+    """Docker if it answers, else both servers on the PATH, else none. `no_docker` is the reason
+    given when it is not taken."""
     if docker_answers:
         return Choice(kind="docker", reason="Docker answers")
     if redis_path and rabbitmq_path:
         return Choice(
             kind="path",
-            reason=f"Docker does not answer; found {redis_path} and {rabbitmq_path}",
+            reason=f"{no_docker}; found {redis_path} and {rabbitmq_path}",
             redis_path=redis_path,
             rabbitmq_path=rabbitmq_path,
         )
@@ -64,7 +69,7 @@ def choose(
     missing = " and ".join(name for name, path in found.items() if not path)
     return Choice(
         kind="none",
-        reason=f"Docker does not answer and {missing} is not installed; start Docker or install "
+        reason=f"{no_docker} and {missing} is not installed; start Docker or install "
         "both (Debian: apt-get install redis-server rabbitmq-server)",
     )
 
@@ -74,10 +79,12 @@ def look() -> Choice:
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     # Debian's wrapper on the PATH changes to another user when root calls it: take the script.
     debian = str(_DEBIAN_RABBITMQ) if _DEBIAN_RABBITMQ.exists() else None
+    can_drive_docker = find_spec("testcontainers") is not None
     return choose(
-        _docker_answers(),
+        can_drive_docker and _docker_answers(),
         shutil.which("redis-server", path=path),
         debian or shutil.which("rabbitmq-server", path=path),
+        no_docker="Docker does not answer" if can_drive_docker else _NO_TESTCONTAINERS,
     )
 
 
@@ -116,7 +123,7 @@ class Server(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it listens; the same after a restart of a child process, new after Docker's."""
+        """Where it listens; the same after a restart and after a wipe."""
         ...
 
     def start(self) -> None:
@@ -356,29 +363,30 @@ class _Container:
         self._port = port
         self._setup = setup
         self._container: Any = None  # Any: testcontainers has no types
+        self._host = ""
+        # Chosen here and not by Docker: clients find it again after a restart or a wipe.
+        self._host_port = free_port()
 
     @property
     def url(self) -> str:
-        """Where Docker published the port."""
-        host = self._container.get_container_host_ip()
-        return self._scheme.format(host=host, port=self._container.get_exposed_port(self._port))
+        """Where Docker publishes the port, from the first start on."""
+        return self._scheme.format(host=self._host, port=self._host_port)
 
     def start(self) -> None:
         """Create it, or start it again on its data; see `Server.start`."""
         if self._container is None:
-            container = self._make()
+            container = self._make().with_bind_ports(self._port, self._host_port)
             for path, file in self._setup.files.items() if self._setup else ():
                 container.with_volume_mapping(str(file.resolve()), path, "ro")
             self._container = container.start()
+            self._host = str(self._container.get_container_host_ip())
         else:
             self._container.get_wrapped_container().start()
         is_redis = self._scheme.startswith("redis")
         probe = _ping(self._setup) if is_redis else (b"AMQP\x00\x00\x00\x00", b"AMQP")
 
         def ready() -> bool:
-            host = str(self._container.get_container_host_ip())
-            port = int(self._container.get_exposed_port(self._port))
-            return _answers(port, *probe, host=host)
+            return _answers(self._host_port, *probe, host=self._host)
 
         wait_ready(ready, alive=lambda: True, what="the container")
 

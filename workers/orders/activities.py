@@ -6,7 +6,7 @@ order alone (see `model`). Seconds stand for the minutes of life, so that a read
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import sleep
 from datetime import timedelta
 from decimal import Decimal
 
@@ -47,7 +47,7 @@ async def validate_and_pay(order_id: str, order: Order) -> Payment:
             type="InvalidOrder",
             non_retryable=True,
         )
-    await asyncio.sleep(_CALL_SECONDS)
+    await sleep(_CALL_SECONDS)
     if order.card == DECLINED_CARD:
         raise ApplicationError("the card was declined", type="CardDeclined", non_retryable=True)
     # The order id is the key under which the provider knows this charge: a second attempt, after
@@ -66,7 +66,7 @@ async def send_to_restaurant(order_id: str, order: Order) -> Ticket:
     Raises:
         ApplicationError: RestaurantRejected, final.
     """
-    await asyncio.sleep(_CALL_SECONDS)
+    await sleep(_CALL_SECONDS)
     if order.item == SOLD_OUT:
         raise ApplicationError(
             f"the restaurant is out of {order.item}", type="RestaurantRejected", non_retryable=True
@@ -79,7 +79,7 @@ async def send_to_restaurant(order_id: str, order: Order) -> Ticket:
 @recorded
 async def remind_restaurant(order_id: str, reminder: int) -> None:
     """Ask the kitchen how it is going."""
-    await asyncio.sleep(_CALL_SECONDS)
+    await sleep(_CALL_SECONDS)
     activity.logger.info("reminded the restaurant of %s (reminder %d)", order_id, reminder)
 
 
@@ -91,7 +91,7 @@ async def find_delivery_driver(order_id: str, order: Order) -> str:
     Raises:
         ApplicationError: NoDriver; another attempt may find one.
     """
-    await asyncio.sleep(_CALL_SECONDS)
+    await sleep(_CALL_SECONDS)
     if order.address == MOON:
         raise ApplicationError(f"no driver goes to {order.address}", type="NoDriver")
     return "Alex"
@@ -106,13 +106,13 @@ async def deliver_order(order_id: str, order: Order, driver: str) -> None:
     Raises:
         ApplicationError: NobodyHome, final.
     """
-    near = order.address == NEXT_DOOR
-    streets, seconds = (1, 0.2) if near else (_STREETS, 1.0)
+    near = order.address in (NEXT_DOOR, NOWHERE)
+    streets, seconds = (1, 0.5) if near else (_STREETS, 1.0)
     details = activity.info().heartbeat_details
     done = int(details[0]) if details else 0
     for street in range(done, streets):
         activity.heartbeat(street)
-        await asyncio.sleep(seconds)
+        await sleep(seconds)
     if order.address == NOWHERE:
         raise ApplicationError(
             f"{driver} found nobody at {order.address}", type="NobodyHome", non_retryable=True
@@ -123,5 +123,5 @@ async def deliver_order(order_id: str, order: Order, driver: str) -> None:
 @recorded
 async def refund(order_id: str, amount: Decimal) -> None:
     """Give the money back, once for an order id however often this runs."""
-    await asyncio.sleep(_CALL_SECONDS)
+    await sleep(_CALL_SECONDS)
     book("refunded", order_id=order_id, idempotency_key=order_id, amount=amount)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from orchestrator.exceptions import UnavailableError
+from orchestrator.testing import servers
 from orchestrator.testing.servers import Redis, Servers, Setup, choose, wait_ready
 
 
@@ -82,3 +86,63 @@ def test_a_setup_names_the_paths_of_this_machine_in_its_copies(tmp_path: Path) -
     assert include.read_text() == ""
     assert "/etc/" not in "".join(lines)
     assert conf.read_text().startswith("aclfile /etc/redis/users.acl"), "the given file stays"
+
+
+class _Docker:
+    """Docker as far as one container needs it: something that answers PING on the port bound."""
+
+    def __init__(self) -> None:
+        self.bound: list[tuple[int, int]] = []
+        self._listener: socket.socket | None = None
+
+    def with_bind_ports(self, container: int, host: int) -> _Docker:
+        self.bound.append((container, host))
+        return self
+
+    def start(self) -> _Docker:
+        self._listener = socket.create_server(("127.0.0.1", self.bound[-1][1]))
+        threading.Thread(target=self._answer, args=(self._listener,), daemon=True).start()
+        return self
+
+    def kill(self) -> None:
+        assert self._listener is not None
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    stop = kill
+
+    def get_wrapped_container(self) -> _Docker:
+        return self
+
+    def get_container_host_ip(self) -> str:
+        return "127.0.0.1"
+
+    def _answer(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client:
+                    client.recv(6)
+                    client.sendall(b"+PONG\r\n")
+
+
+def test_a_server_in_docker_is_found_at_the_same_place_after_a_restart_and_a_wipe() -> None:
+    docker = _Docker()
+    server = servers._Container(lambda: docker, "redis://{host}:{port}/0", 6379)
+
+    server.start()
+    url = server.url
+    server.restart()
+    assert server.url == url
+    server.wipe()
+    server.start()
+    server.stop()
+
+    assert server.url == url == f"redis://127.0.0.1:{docker.bound[0][1]}/0"
+    assert docker.bound == [docker.bound[0]] * 2
+
+
+def test_the_reason_says_why_docker_is_not_taken() -> None:
+    choice = choose(False, "/bin/redis-server", "/bin/rabbitmq-server", no_docker="no Docker here")
+
+    assert choice.reason == "no Docker here; found /bin/redis-server and /bin/rabbitmq-server"
