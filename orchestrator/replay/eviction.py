@@ -6,6 +6,7 @@ be the running one, and their `finally` blocks would act in that run.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from orchestrator.replay.loop import DurableLoop
@@ -22,7 +23,7 @@ def unwind(loop: DurableLoop) -> bool:
     with loop.running():
         for _ in range(_ROUNDS_MAX):
             for task in list(loop.tasks):
-                task.cancel()
+                _cancel(task)
             if not loop.tasks:
                 for generator in loop.open_generators():
                     loop.create_task(generator.aclose())
@@ -41,6 +42,13 @@ def close(loop: DurableLoop) -> None:
                 coroutine.close()
             except BaseException:  # the boundary of user code that ignores even this
                 pass  # There is nothing left to be done about it.
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:  # Any: tasks of any result
+    try:
+        task.cancel()
+    except RecursionError:
+        pass  # Tasks that wait for each other in a circle: they stay, and are closed.
 
 
 def _drain(loop: DurableLoop) -> None:

@@ -22,6 +22,7 @@ from orchestrator.limits import TIMER_MS_MAX
 from orchestrator.replay.facts import Activation
 from orchestrator.replay.order import check_future, check_task, lossless_waiter
 from orchestrator.replay.tasks import DurableTask
+from orchestrator.replay.timers import Timers
 
 _AsyncGenerator: TypeAlias = AsyncGeneratorType[Any, Any]  # Any: generators of any type
 _GENERATORS_KEPT = 64
@@ -37,9 +38,8 @@ class LoopHost(Protocol):
     @property
     def activation(self) -> Activation: ...
 
-    def start_timer(self, delay_ms: int, summary: str) -> str: ...
-
-    def cancel_timer(self, timer_id: str) -> None: ...
+    @property
+    def timers(self) -> Timers: ...
 
     @property
     def read_only(self) -> bool: ...
@@ -171,7 +171,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
             raise ValueError(
                 f"a timer takes at most {TIMER_MS_MAX // 86_400_000} days, found {delay} seconds"
             )
-        timer_id = self.host.start_timer(max(1, round(delay * 1000)), summary)
+        timer_id = self.host.timers.start(max(1, round(delay * 1000)), summary)
         self._timers[timer_id] = handle
         handle.timer_id = timer_id
         return handle
@@ -189,7 +189,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if isinstance(handle, DurableTimer) and handle.timer_id is not None:
             del self._timers[handle.timer_id]
-            self.host.cancel_timer(handle.timer_id)
+            self.host.timers.cancel(handle.timer_id)
             handle.timer_id = None
 
     def create_future(self) -> asyncio.Future[Any]:

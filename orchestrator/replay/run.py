@@ -17,7 +17,6 @@ from typing import Any
 
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import FailureError
-from orchestrator.limits import PENDING_TIMERS_MAX
 from orchestrator.replay.activities import Activities
 from orchestrator.replay.command_log import CommandLog, closes
 from orchestrator.replay.conditions import Condition, Conditions
@@ -34,6 +33,7 @@ from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.randomness import Randomness
 from orchestrator.replay.run_info import Info, info_of
 from orchestrator.replay.source import awaited_lines, caller, describe, waits_at
+from orchestrator.replay.timers import Timers
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
@@ -67,6 +67,7 @@ class WorkflowRun:
         self.endings = Endings(
             data_converter, (*definition.failure_exception_types, *failure_exception_types)
         )
+        self.timers = Timers(self)
         self.activities = Activities(self, self.loop, data_converter)
         self.handlers = Handlers(data_converter, self._start_signal, lambda: self.replaying_history)
         self.cancel_request: e.WorkflowExecutionCancelRequested | None = None
@@ -75,8 +76,6 @@ class WorkflowRun:
         self._log = CommandLog(self._bind, self.activities.id_of)
         self._conditions = Conditions(self._evaluate)
         self._primary: asyncio.Task[None] | None = None
-        self._timers_running = 0
-        self._last_timer = 0
         self._first_task_ms = facts.start_time_ms
         self._read_only_place = ""
         self._activating = self._in_query = False
@@ -139,26 +138,6 @@ class WorkflowRun:
     def now_ms(self) -> int:
         """The time of the activation."""
         return self.activation.time_ms
-
-    def start_timer(self, delay_ms: int, summary: str) -> str:
-        """Number a timer and wish for it.
-
-        Raises:
-            RuntimeError: too many timers run.
-        """
-        if self._timers_running >= PENDING_TIMERS_MAX:
-            raise RuntimeError(f"{PENDING_TIMERS_MAX} timers are running; wait for some first")
-        self._timers_running += 1
-        self._last_timer += 1
-        timer_id = str(self._last_timer)
-        self.add(c.StartTimer(timer_id=timer_id, start_to_fire_ms=delay_ms, summary=summary))
-        return timer_id
-
-    def cancel_timer(self, timer_id: str) -> None:
-        """Take a timer back; nothing is left of one started in this activation."""
-        self._timers_running -= 1
-        if not self._log.drop_start(c.StartTimer, timer_id):
-            self.add(c.CancelTimer(timer_id=timer_id))
 
     def add(self, command: c.Command) -> None:
         """Wish for something; while the run is unwound, wishes are for nobody.
@@ -287,13 +266,19 @@ class WorkflowRun:
                 self.activities.end(event)
             case e.TimerFired():
                 if self.loop.fire(event.timer_id):
-                    self._timers_running -= 1
+                    self.timers.note_fired()
             case e.WorkflowExecutionCancelRequested() if self.cancel_request is None:
                 self.cancel_request = event
-                if self._primary is not None:
-                    self.loop.call_soon(self._primary.cancel)
+                self.loop.call_soon(self._cancel_primary)
             case _:
                 pass
+
+    def _cancel_primary(self) -> None:
+        try:
+            if self._primary is not None:
+                self._primary.cancel()
+        except RecursionError as error:  # of tasks that wait for each other in a circle
+            self._end_with(error)
 
     def _run_until_quiet(self) -> None:
         while True:

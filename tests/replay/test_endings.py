@@ -326,10 +326,22 @@ async def catches_everything(self) -> None:
             continue
 
 
+@workflow_of
+async def waits_in_a_circle(self) -> None:
+    tasks: list[asyncio.Task[object]] = []
+
+    async def join() -> None:
+        await asyncio.gather(*tasks)
+
+    tasks.extend(asyncio.create_task(join()) for _ in range(2))
+    await tasks[0]
+
+
 @pytest.mark.filterwarnings("ignore:.*ignored GeneratorExit", "ignore:.*was never awaited")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    ("cls", "args"), [(catches_everything, ()), (cleans_up_for_ever, ("yields",))]
+    ("cls", "args"),
+    [(catches_everything, ()), (cleans_up_for_ever, ("yields",)), (waits_in_a_circle, ())],
 )
 def test_code_that_swallows_cancellation_is_told_apart_and_does_not_hang(
     cls: type, args: tuple[str, ...]
@@ -340,3 +352,13 @@ def test_code_that_swallows_cancellation_is_told_apart_and_does_not_hang(
     driven.run.abandon()
     del driven
     gc.collect()  # now, and not in the middle of another test
+
+
+def test_a_cancel_of_tasks_that_wait_in_a_circle_fails_the_task_and_is_not_lost() -> None:
+    driven = Driven(waits_in_a_circle)
+    driven.step()
+    failure = driven.attempt(driven.cancel_asked())
+    assert isinstance(failure, TaskFailure)
+    assert failure.failure.detail.error_type == "RecursionError"
+    driven.run.evict()
+    driven.run.abandon()
