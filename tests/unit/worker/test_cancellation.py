@@ -11,7 +11,9 @@ import pytest
 
 from orchestrator import activity
 from orchestrator.activity import ActivityCancellationDetails
+from orchestrator.core.transition import BeginAttempt
 from orchestrator.exceptions import CancelledError
+from orchestrator.ports.store import BeginAnswer
 from orchestrator.wire.commands import CompleteWorkflowExecution, RequestCancelActivityTask
 from orchestrator.wire.failure import ApplicationFailure
 from orchestrator.wire.options import RetryOptions
@@ -401,6 +403,34 @@ async def test_when_the_grace_is_over_the_next_attempt_begins_elsewhere_at_once(
     await opened(linger, name="p2")
     await engine.pass_time(0)
     assert await result(engine) == "['last']"
+
+
+async def test_what_begins_after_the_grace_is_over_does_not_run_here(
+    engine: Engine, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+
+    @activity.defn
+    async def stew() -> None:
+        ran.append(activity.info().attempt)
+
+    runner = await opened(stew)
+    begin, may_answer = engine.store.begin, asyncio.Event()
+
+    async def begin_slowly(wanted: BeginAttempt) -> BeginAnswer:
+        answer = await begin(wanted)
+        await may_answer.wait()
+        return answer
+
+    monkeypatch.setattr(engine.store, "begin", begin_slowly)
+    await run(engine, "stew")
+    draining = asyncio.create_task(runner.tasks.drain(grace_ms=0))
+    await engine.settle()
+    may_answer.set()
+    await draining
+    assert ran == []
+    failed = await last_failure(engine)
+    assert failed.detail == ApplicationFailure(error_type="WorkerShutdown", next_retry_delay_ms=0)
 
 
 async def test_a_cancel_asked_while_the_worker_goes_is_a_cancel(

@@ -1,0 +1,132 @@
+"""Activities of whole workers on the embedded engine: where they run, and how a worker ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from orchestrator import activity, workflow
+from orchestrator.common import RetryPolicy
+from orchestrator.testing import WorkflowEnvironment
+from orchestrator.worker import Worker
+from orchestrator.worker.executors import PoolUnusableError
+
+QUEUE = "kitchen"
+
+
+@workflow.defn
+class Cook:
+    """Runs one activity by its name."""
+
+    @workflow.run
+    async def run(self, name: str) -> str:
+        return str(
+            await workflow.execute_activity(
+                name,
+                start_to_close_timeout=timedelta(minutes=5),
+                retry_policy=RetryPolicy(initial_interval=timedelta(minutes=1)),
+            )
+        )
+
+
+@activity.defn
+def bake() -> str:
+    return threading.current_thread().name
+
+
+@pytest.fixture
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    async with await WorkflowEnvironment.start_local() as environment:
+        yield environment
+
+
+async def test_sync_activities_run_in_the_executor_of_their_worker(
+    env: WorkflowEnvironment,
+) -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="oven") as oven:
+        worker = Worker(
+            env.client,
+            task_queue=QUEUE,
+            workflows=[Cook],
+            activities=[bake],
+            activity_executor=oven,
+        )
+        async with worker:
+            run = env.client.execute_workflow(Cook.run, "bake", id="c", task_queue=QUEUE)
+            assert await run == "oven_0"
+
+
+async def test_a_worker_without_a_place_for_its_sync_activities_is_refused(
+    env: WorkflowEnvironment,
+) -> None:
+    with pytest.raises(ValueError, match="'bake' is not async and needs a place to run"):
+        Worker(env.client, task_queue=QUEUE, activities=[bake])
+
+
+async def test_what_a_worker_cannot_finish_when_it_goes_begins_at_the_next_one_at_once(
+    env: WorkflowEnvironment,
+) -> None:
+    begun = asyncio.Event()
+
+    @activity.defn
+    async def stew() -> str:
+        if activity.info().attempt == 1:
+            begun.set()
+            await asyncio.Event().wait()
+        return f"attempt {activity.info().attempt}"
+
+    async with Worker(env.client, task_queue=QUEUE, workflows=[Cook]):
+        async with Worker(env.client, task_queue=QUEUE, activities=[stew]):
+            handle = await env.client.start_workflow(Cook.run, "stew", id="c", task_queue=QUEUE)
+            await begun.wait()
+        async with Worker(env.client, task_queue=QUEUE, activities=[stew]), asyncio.timeout(10):
+            # The policy's minute is not waited for.
+            assert await handle.result() == "attempt 2"
+
+
+async def test_a_worker_whose_executor_is_closed_ends_and_says_so(
+    env: WorkflowEnvironment,
+) -> None:
+    oven = ThreadPoolExecutor(1)
+    worker = Worker(
+        env.client,
+        task_queue=QUEUE,
+        workflows=[Cook],
+        activities=[bake],
+        activity_executor=oven,
+    )
+    oven.shutdown()
+    running = asyncio.create_task(worker.run())
+    await env.client.start_workflow(Cook.run, "bake", id="c", task_queue=QUEUE)
+    async with asyncio.timeout(10):
+        with pytest.raises(PoolUnusableError):
+            await running
+    assert worker.is_shutdown
+
+
+async def test_an_activity_may_use_the_grace_of_its_worker(env: WorkflowEnvironment) -> None:
+    begun = asyncio.Event()
+
+    @activity.defn
+    async def stew() -> str:
+        begun.set()
+        await activity.wait_for_worker_shutdown()
+        return "done early"
+
+    worker = Worker(
+        env.client,
+        task_queue=QUEUE,
+        workflows=[Cook],
+        activities=[stew],
+        graceful_shutdown_timeout=timedelta(seconds=20),
+    )
+    async with worker:
+        handle = await env.client.start_workflow(Cook.run, "stew", id="c", task_queue=QUEUE)
+        await begun.wait()
+    async with Worker(env.client, task_queue=QUEUE, workflows=[Cook]):
+        assert await handle.result() == "done early"
