@@ -1,11 +1,13 @@
 """A typed wrapper for each script in `lua/`, of the same name; scripts are called by their hash.
 
 Arguments travel as one msgpack map and answers come back as one, so that numbers stay numbers and
-payloads stay opaque.
+payloads stay opaque. A script's header is its signature: what it names is sent, nothing else is,
+and what is missing is noticed here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -53,19 +55,16 @@ class Scripts:
         self._connection = connection
         self._on_time = on_time
         folder = files("orchestrator.adapters.redis") / "lua"
-        self._sources = {name: _source(folder, name).encode() for name in _NAMES}
-        self._hashes = {
-            name: sha1(source, usedforsecurity=False).hexdigest()
-            for name, source in self._sources.items()
-        }
-        connection.scripts = [(self._hashes[name], self._sources[name]) for name in self._sources]
+        self._all = {name: Script(folder, name) for name in _NAMES}
+        connection.scripts = [(script.hash, script.source) for script in self._all.values()]
 
     async def _call(self, name: str, keys: Sequence[str], fields: Fields) -> Answer:
-        arguments: tuple[Part, ...] = (len(keys), *keys, msgspec.msgpack.encode(fields))
+        script = self._all[name]
+        arguments: tuple[Part, ...] = (len(keys), *keys, script.packed(fields))
         try:
-            reply = await self._connection.script("EVALSHA", self._hashes[name], *arguments)
+            reply = await self._connection.script("EVALSHA", script.hash, *arguments)
         except NoScriptError:
-            reply = await self._connection.script("EVAL", self._sources[name], *arguments)
+            reply = await self._connection.script("EVAL", script.source, *arguments)
         answer = _answer_decoder.decode(reply)
         if self._on_time is not None:
             self._on_time(answer.now_ms)
@@ -177,9 +176,36 @@ _OF_ATTEMPTS = frozenset(
 )
 
 
-def _source(folder: Traversable, name: str) -> str:
-    """A script with the steps that it shares with others, below its first line."""
-    first, _, rest = (folder / f"{name}.lua").read_text("utf-8").partition("\n")
-    shared = [] if name in _ALONE else ["steps.inc"]
-    shared += ["attempts.inc"] if name in _OF_ATTEMPTS else []
-    return "\n".join([first, *((folder / part).read_text("utf-8") for part in shared), rest])
+class Script:
+    """A script as it is sent, and the fields that its header names."""
+
+    def __init__(self, folder: Traversable, name: str) -> None:
+        """Read `<name>.lua`, and put the steps that it shares below its first line."""
+        first, _, rest = (folder / f"{name}.lua").read_text("utf-8").partition("\n")
+        shared = [] if name in _ALONE else ["steps.inc"]
+        shared += ["attempts.inc"] if name in _OF_ATTEMPTS else []
+        parts = [first, *((folder / part).read_text("utf-8") for part in shared), rest]
+        self.source = "\n".join(parts).encode()
+        self.hash = sha1(self.source, usedforsecurity=False).hexdigest()
+        self.required, self.optional = _named_fields(rest)
+
+    def packed(self, fields: Fields) -> bytes:
+        """The map to send. An optional field that is missing or None stays out.
+
+        Raises:
+            KeyError: a field that the header names is missing.
+        """
+        sent = {name: fields[name] for name in self.required}
+        for name in self.optional:
+            value = fields.get(name)
+            if value is not None:
+                sent[name] = value
+        return msgspec.msgpack.encode(sent)
+
+
+def _named_fields(script: str) -> tuple[Sequence[str], Sequence[str]]:
+    """The fields behind `a msgpack map of` in a header: those that must be there, and others."""
+    header = re.search(r"-- ARGV\[1\]: a msgpack map of (.*\n(?:--   .*\n)*)", script)
+    text = "" if header is None else re.sub(r"\s*\n(?:--\s+)?", " ", header[1])
+    required, _, optional = text.partition("; optional ")
+    return re.findall(r"\w+", required), re.findall(r"\w+", optional)

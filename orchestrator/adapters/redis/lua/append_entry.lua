@@ -1,7 +1,8 @@
 #!lua
 -- append_entry.lua: put an entry into the inbox of the newest run, and wake it once.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, entry, mark, first_repeat_ms, inbox_max, seen_max;
+--   optional operation_id, run_id, first_run_id
 -- Returns: appended | duplicate | not_open | full
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

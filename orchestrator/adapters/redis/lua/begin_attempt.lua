@@ -1,7 +1,8 @@
 #!lua
 -- begin_attempt.lua: scheduled to running, before user code is entered.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of run_id, id, key, attempt, row, token, holder; optional take_over,
+--   due_in_ms
 -- Returns: begun | running | done | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

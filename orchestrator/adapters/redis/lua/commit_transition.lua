@@ -1,7 +1,9 @@
 #!lua
 -- commit_transition.lua: commit one activation of one run, if the run has not moved.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, run_id, expected_token, token, first_event_id, events,
+--   consumed_to, resolved, activities, cancels, timers, disarm, unfinished, process_channel,
+--   mark, first_repeat_ms, page_entries; optional consumed_mark, sticky, close, run
 -- Returns: committed | stale | refused
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- delete_run.lua: remove a closed run; head, inbox and seen ids only if it is the newest.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of row, run_id, member
 -- Returns: none | done
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local due = redis.call('ZSCORE', TIMERS, a.row)

@@ -1,7 +1,8 @@
 #!lua
 -- fail_task.lua: record a failed workflow task, which consumes nothing.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, run_id, expected_token, token, first_event_id, events,
+--   attempt, delay_ms, problem
 -- Returns: committed | stale
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

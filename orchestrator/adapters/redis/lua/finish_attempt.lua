@@ -1,7 +1,8 @@
 #!lua
 -- finish_attempt.lua: end an attempt: the retry when it may be, else the entry.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, run_id, id, key, attempt, row, due_only, entry, mark,
+--   first_repeat_ms; optional token, retry_ms, failure
 -- Returns: finished | retry | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

@@ -1,7 +1,7 @@
 #!lua
 -- fire_timer.lua: turn a due timer into an inbox entry.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, run_id, row, entry, mark, first_repeat_ms
 -- Returns: none | not_open | appended
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

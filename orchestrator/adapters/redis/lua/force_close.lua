@@ -1,7 +1,8 @@
 #!lua
 -- force_close.lua: end a run whose code is not asked.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, expected_run_id, close, token, due_only, mark,
+--   first_repeat_ms; optional run_id, first_run_id, run
 -- Returns: closed | not_open | moved (the newest run is another one: its keys are needed)
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -21,7 +22,7 @@ local due = redis.call('ZSCORE', TIMERS, a.close.timeout_row)
 if a.due_only and (not due or tonumber(due) > now) then
   return answer{kind = 'not_open', run_id = target, status = 'running'}
 end
-force(head, a.close)
+force(head, a.close, a.token)
 local woken = false
 if a.run then woken = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY) end
 return answer{kind = 'closed', run_id = target, woken = woken, task_queue = a.run and a.run.task_queue}

@@ -1,7 +1,7 @@
 #!lua
 -- heartbeat_attempt.lua: keep a running attempt alive.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of run_id, id, key, attempt, row, token; optional details, due_in_ms
 -- Returns: beaten | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

@@ -1,7 +1,7 @@
 #!lua
 -- join_members.lua: renew a membership, drop those that ran out, tell who is left.
 -- KEYS[1]: zset, the processes that share the shards, scored by when their membership runs out
--- ARGV[1]: a msgpack map of process and ttl_ms
+-- ARGV[1]: a msgpack map of process, ttl_ms
 -- Returns: members
 -- Invariants: stands alone, without the shared steps: it belongs to no shard.
 local a = cmsgpack.unpack(ARGV[1])

@@ -1,7 +1,7 @@
 #!lua
 -- move_row.lua: extend the row of a task, or hand the run back.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, delay_ms, hand_back; optional attempt
 -- Returns: done
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

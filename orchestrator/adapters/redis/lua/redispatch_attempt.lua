@@ -1,7 +1,8 @@
 #!lua
 -- redispatch_attempt.lua: make a due attempt ready to be published, or move its row.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of run_id, id, key, attempt, row; optional token, due_in_ms, postpone,
+--   next_attempt, lost
 -- Returns: redispatched | done | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

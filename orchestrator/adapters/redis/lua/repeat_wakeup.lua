@@ -1,7 +1,7 @@
 #!lua
 -- repeat_wakeup.lua: take up a due row of wakeups.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, first_repeat_ms, repeats
 -- Returns: none | repeat
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

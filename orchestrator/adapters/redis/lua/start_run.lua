@@ -1,7 +1,8 @@
 #!lua
 -- start_run.lua: make a run, or do what the policies say.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, run, attach, after_completed, after_failed, mark,
+--   first_repeat_ms; optional close, expected_run_id
 -- Returns: started | again | attached | refused | moved (another run is open: its keys are needed)
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -23,7 +24,7 @@ if head.run_id then
   end
   if head.status == 'running' then
     if a.expected_run_id ~= head.run_id then return answer{kind = 'moved', run_id = head.run_id} end
-    force(head, a.close)
+    force(head, a.close, a.run.token)
   end
 end
 local woken, number = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY)

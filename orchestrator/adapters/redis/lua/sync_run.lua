@@ -2,7 +2,7 @@
 -- sync_run.lua: read head and inbox before a workflow task, and move its row; a run that is held back
 -- shows its head only.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, task_timeout_ms, count_attempt, page_entries
 -- Returns: none | synced with head and unread
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)

@@ -1,7 +1,7 @@
 #!lua
 -- wake_now.lua: score the called row of one workflow id to now.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of the fields read below as `a.<name>`
+-- ARGV[1]: a msgpack map of workflow_id, task_queues
 -- Returns: done with the number moved
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
