@@ -16,6 +16,7 @@ import aiormq
 from aiormq.abc import AbstractConnection, FieldTable
 from yarl import URL
 
+from orchestrator.adapters.rabbitmq.transport import ReadableTransport
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
 from orchestrator.limits import AMQP_HEARTBEAT_S, CONNECT_TIMEOUT_MS, DELIVERY_FRAMES_BUFFERED
 
@@ -120,7 +121,9 @@ class Link:
     async def _connect(self) -> AbstractConnection:
         properties: FieldTable = {"connection_name": self._name}
         try:
-            return await aiormq.connect(self._url, client_properties=properties)
+            return await aiormq.connect(
+                self._url, client_properties=properties, transport_factory=ReadableTransport()
+            )
         except REFUSED as error:
             raise MisconfiguredError(
                 f"RabbitMQ at {self._shown} refuses access: {self._reason(error)}; "

@@ -28,6 +28,8 @@ from orchestrator.telemetry.metrics import Counters
 
 RESUBSCRIBE_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Pauses between attempts to subscribe again; the last one is repeated for ever."""
+STEADY_S = 5.0
+"""A subscription that is lost sooner counts as a failed attempt."""
 OnBatch: TypeAlias = Callable[[Sequence[Delivery]], None]
 OpenChannel: TypeAlias = Callable[[], Awaitable[Channel]]
 """A fresh channel of the consuming connection, after the queue was declared."""
@@ -196,6 +198,7 @@ class RabbitConsumer:
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._taken_at_check = -1
+        self._attempts = 0
 
     @property
     def is_consuming(self) -> bool:
@@ -262,10 +265,14 @@ class RabbitConsumer:
         return hand
 
     async def _keep(self, hand: Hand) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            begun = loop.time()
             await hand.lost.wait()
             if self._is_stopped:
                 return
+            if loop.time() - begun >= STEADY_S:
+                self._attempts = 0
             _log.warning("consumer_lost queue=%s", self._queue_name)
             await _close_channel(hand.channel)
             restored = await self._subscribe_again()
@@ -274,10 +281,10 @@ class RabbitConsumer:
             hand = restored
 
     async def _subscribe_again(self) -> Hand | None:
-        attempt = 0
         while not self._is_stopped:
-            await asyncio.sleep(RESUBSCRIBE_PAUSES_S[min(attempt, len(RESUBSCRIBE_PAUSES_S) - 1)])
-            attempt += 1
+            attempt = min(self._attempts, len(RESUBSCRIBE_PAUSES_S) - 1)
+            self._attempts += 1
+            await asyncio.sleep(RESUBSCRIBE_PAUSES_S[attempt])
             try:
                 return await self._subscribe()
             except (UnavailableError, MisconfiguredError) as error:
