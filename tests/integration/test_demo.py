@@ -19,7 +19,7 @@ from orchestrator.cli.demo.embedded import EmbeddedScene, embedded_scene
 from orchestrator.cli.demo.orders import place_orders
 from orchestrator.cli.demo.play import calm, performance
 from orchestrator.cli.demo.show import Show
-from orchestrator.testing.servers import Servers
+from orchestrator.testing.servers import Choice, Servers
 from tests.house.source import ROOT
 from tests.unit.workers.kitchen import no_step_takes_time
 
@@ -96,6 +96,33 @@ def test_the_command_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     assert "10/10 orders ended" in output
     assert output.count("\nok      ") == 5
+
+
+@pytest.mark.parametrize(
+    ("choice", "problem"),
+    [
+        (Choice(kind="none", reason="nothing is installed"), "no servers: nothing is installed"),
+        (
+            Choice(kind="path", reason="r", redis_path="false", rabbitmq_path="false"),
+            "the servers do not start: false ended before it answered",
+        ),
+    ],
+)
+def test_without_servers_the_demo_says_so_and_does_the_same_in_one_process(
+    choice: Choice,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("orchestrator.testing.servers.look", lambda: choice)
+
+    assert main(["demo", "--orders", "10"]) == 0
+    output = capsys.readouterr().out
+    assert problem in output
+    assert "the same on the embedded engine" in output
+    assert "10/10 orders ended" in output
+    assert main(["demo", "--chaos"]) == 4
+    assert problem in capsys.readouterr().err
 
 
 def test_chaos_needs_servers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ class Show:
         self._console = console or Console()
         self._live: Live | None = None
         self._line_due_s = 0.0
+        self._progress_is_over = False
         self._started_s = time.monotonic()
         if not self._console.is_terminal:
             self._console.width = _PLAIN_WIDTH
@@ -60,6 +61,8 @@ class Show:
 
     def progress(self, moment: Progress, *, now: bool = False) -> None:
         """Show a moment: in place at a terminal, else as a line a second."""
+        if self._progress_is_over:
+            return
         if self._live is not None:
             self._live.update(_live_table(moment))
         elif now or self.seconds >= self._line_due_s:
@@ -68,6 +71,7 @@ class Show:
 
     def end_progress(self) -> None:
         """Leave the last moment where it is; what follows is printed below it."""
+        self._progress_is_over = True
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -53,7 +54,10 @@ def test_a_listener_of_this_machine_is_found_by_its_url() -> None:
         port = server.getsockname()[1]
         assert listener_of(f"redis://127.0.0.1:{port}/0") == (os.getpid(),)
     assert listener_of("redis://redis.invalid:6379/0") == ()
-    assert children_of(os.getpid()) == ()
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert child.pid in children_of(os.getpid())
+        child.kill()
+    assert child.pid not in children_of(os.getpid())
 
 
 def test_a_report_names_what_each_process_took() -> None:

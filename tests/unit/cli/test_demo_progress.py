@@ -86,6 +86,14 @@ def test_progress_without_a_terminal_is_a_plain_line() -> None:
     ), "and not more than one a second"
 
 
+def test_nothing_is_told_of_the_progress_once_it_is_over() -> None:
+    show, output = plain_show()
+    show.end_progress()
+    show.progress(moment(), now=True)
+
+    assert output.getvalue() == ""
+
+
 def test_progress_at_a_terminal_is_a_table() -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=120, no_color=True)
