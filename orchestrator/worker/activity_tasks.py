@@ -54,11 +54,11 @@ from orchestrator.relay.certainty import until_known
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire import codec
-from orchestrator.wire.failure import ApplicationFailure, Failure
+from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import AttemptStarted
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
-from orchestrator.worker.attempt import Abandoned, Attempt, Execute, Outcome, Work
+from orchestrator.worker.attempt import Abandoned, Attempt, Execute, Outcome, Work, hindered
 from orchestrator.worker.finishes import KeptFinishes
 from orchestrator.worker.reports import Reports
 from orchestrator.worker.slots import Slots
@@ -302,6 +302,9 @@ class ActivityTasks:
         self._reports.begun()
         if not task.hold:
             work.settle(done=True)
+        if begin.take_over is not None:
+            # A cancel that was told to the lost holder meanwhile is not told again: ask.
+            await self._certain(partial(self.heartbeat, attempt, None))
         if work.cancel_asked:
             attempt.stop(ActivityCancellationDetails(cancel_requested=True))
         if self._grace_is_over:
@@ -331,7 +334,7 @@ class ActivityTasks:
             Exception
         ) as error:  # the boundary of execution: a bug of ours still ends the attempt
             self._reports.unexpected(attempt.task, "executing")
-            return _hindered("the worker could not execute the activity", error)
+            return hindered("the worker could not execute the activity", error)
 
     async def _beat(self, attempt: Attempt, details: tuple[Payload, ...]) -> None:
         await self.heartbeat(attempt, details)
@@ -346,8 +349,8 @@ class ActivityTasks:
             Exception
         ) as error:  # the boundary of storing: an outcome it cannot take is a failure
             self._reports.unexpected(attempt.task, "storing the outcome")
-            hindered = _hindered("the worker could not store how the activity ended", error)
-        return hindered, await self._tell(attempt, hindered)
+            failure = hindered("the worker could not store how the activity ended", error)
+        return failure, await self._tell(attempt, failure)
 
     async def _tell(self, attempt: Attempt, outcome: Payload | Failure | None) -> FinishAnswer:
         finish = self._finish_of(attempt, outcome)
@@ -392,9 +395,3 @@ class ActivityTasks:
                 delivery.give_back()
 
         self._broker.publish(Outgoing(to=DeadQueue(), body=delivery.body, reason=reason), buried)
-
-
-def _hindered(what: str, error: Exception) -> Failure:
-    """An attempt that failed by no fault of its own; tried again by its policy."""
-    message = f"{what}: {type(error).__name__}: {error}"
-    return Failure(message=message, detail=ApplicationFailure(error_type="WorkerError"))

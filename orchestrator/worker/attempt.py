@@ -12,7 +12,7 @@ from orchestrator.core.transition import AttemptName
 from orchestrator.ids import AttemptToken
 from orchestrator.ports.broker import Delivery
 from orchestrator.ports.store import Begun
-from orchestrator.wire.failure import Failure
+from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
 
@@ -81,3 +81,9 @@ class Work:
             else:
                 delivery.give_back()
         self.deliveries.clear()
+
+
+def hindered(what: str, error: Exception) -> Failure:
+    """An attempt that failed by no fault of its own; tried again by its policy."""
+    message = f"{what}: {type(error).__name__}: {error}"
+    return Failure(message=message, detail=ApplicationFailure(error_type="WorkerError"))

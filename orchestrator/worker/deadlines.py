@@ -13,7 +13,9 @@ from itertools import count
 
 from orchestrator.limits import DEAD_DEADLINES_MAX
 from orchestrator.ports.clock import Clock
+from orchestrator.telemetry.log import get_logger
 
+_log = get_logger(__name__)
 Expire = Callable[[], "int | None"]
 """Called when the time has come; answers when to call again (epoch milliseconds), or None."""
 
@@ -45,7 +47,7 @@ class Deadlines:
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, due_ms: int, expire: Expire) -> Deadline:
-        """Call `expire` once it is `due_ms` by the clock. It must not raise."""
+        """Call `expire` once it is `due_ms` by the clock."""
         deadline = Deadline(self, expire)
         self._push(due_ms, deadline)
         if self._task is None:
@@ -88,8 +90,16 @@ class Deadlines:
             if deadline.expire is None:
                 self._dead -= 1
                 continue
-            again_ms = deadline.expire()
+            again_ms = _expired(deadline.expire)
             if again_ms is None:
                 deadline.expire = None
             else:
                 self._push(again_ms, deadline)
+
+
+def _expired(expire: Expire) -> int | None:
+    try:
+        return expire()
+    except Exception:  # the boundary of one deadline: the others must be watched on
+        _log.exception("deadline_failed")
+        return None

@@ -6,7 +6,7 @@ An attempt that ends as it should is counted and not logged: nobody could act up
 from __future__ import annotations
 
 from orchestrator.ids import Namespace, ProcessName
-from orchestrator.ports.store import FinishAnswer, RetryAt
+from orchestrator.ports.store import FinishAnswer, Gone, RetryAt
 from orchestrator.telemetry.log import Logger, bind, get_logger
 from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire.failure import ApplicationFailure, CanceledFailure, Failure
@@ -16,7 +16,8 @@ from orchestrator.worker.attempt import Attempt, Outcome
 
 class Reports:
     """Counters: `activities_begun`, `_completed`, `_failed` (attempts; benign failures are not
-    counted), `_retried`, `_cancelled`, `_adopted` (deliveries), `_lost` (holders found gone)."""
+    counted), `_retried`, `_cancelled`, `_late` (ends that count no more), `_adopted` (deliveries),
+    `_lost` (holders found gone)."""
 
     def __init__(self, counters: Counters, namespace: Namespace) -> None:
         self._counters = counters
@@ -49,6 +50,9 @@ class Reports:
 
     def ended(self, attempt: Attempt, outcome: Outcome, answer: FinishAnswer) -> None:
         """The store has taken the end, or it was late."""
+        if isinstance(answer, Gone):
+            self._counters.add("activities_late")
+            return
         if not isinstance(outcome, Failure):
             self._counters.add("activities_completed")
             return

@@ -108,6 +108,22 @@ async def test_a_deadline_may_move_on() -> None:
     await deadlines.close()
 
 
+async def test_a_deadline_that_breaks_does_not_stop_the_others() -> None:
+    clock, called = TurnedClock(), []
+    deadlines = Deadlines(clock)
+
+    def fail() -> None:
+        raise KeyError("a bug")
+
+    deadlines.watch(clock.ms + 1, fail)
+    deadlines.watch(clock.ms + 2, lambda: called.append("other"))
+    await turn()
+    clock.ms += 2
+    await turn()
+    assert called == ["other"]
+    await deadlines.close()
+
+
 async def test_cancelled_deadlines_are_swept_out() -> None:
     clock = TurnedClock()
     deadlines = Deadlines(clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.activity import ActivityCancellationDetails
 from orchestrator.core.transition import BeginAttempt
 from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import AttemptToken
@@ -70,6 +71,8 @@ async def test_a_zombie_that_was_taken_over_changes_nothing(engine: Engine, firs
     assert await engine.inbox() == []
     assert await states(engine) == [(2, "running", "p2")]
     assert not await first.tasks.heartbeat(first.attempts[0], (PAID,))
+    assert first.counters.value("activities_late") == 1
+    assert first.counters.value("activities_completed") == 0
     second.outcomes.put_nowait(PAID)
     await engine.settle()
     assert await engine.inbox() == ["ActivityCompleted"]
@@ -209,6 +212,24 @@ async def test_what_was_to_be_cancelled_is_cancelled_when_its_holder_is_lost(
     await engine.pass_time(0)
     assert second.attempts == []
     assert await engine.inbox() == ["ActivityCanceled"]
+
+
+async def test_a_cancel_that_meets_a_take_over_reaches_the_new_holder(
+    engine: Engine, first: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await schedule(engine)
+    second = await another(engine)
+    begin = engine.store.begin
+
+    async def cancel_meanwhile(wanted: BeginAttempt) -> object:
+        if wanted.take_over is not None:
+            await engine.commit(RequestCancelActivityTask(activity_id="1"))
+        return await begin(wanted)
+
+    monkeypatch.setattr(engine.store, "begin", cancel_meanwhile)
+    await first.die()
+    assert second.attempts[0].stopping == ActivityCancellationDetails(cancel_requested=True)
+    second.tasks.abort()
 
 
 async def test_an_attempt_under_our_own_name_that_is_not_in_work_here_is_lost(
