@@ -59,9 +59,9 @@ class CommandLog:
         self._starts: dict[tuple[type[c.Command], str], LoggedCommand] = {}
         self._unbound: deque[c.Command] = deque()
 
-    def add(self, command: c.Command) -> None:
-        """Append a command and remember the line of user code."""
-        entry = LoggedCommand(command, caller())
+    def add(self, command: c.Command, source: Source | None) -> None:
+        """Append a command and remember the line of user code; None: who is calling now."""
+        entry = LoggedCommand(command, source or caller())
         self._entries.append(entry)
         if isinstance(command, c.ScheduleActivityTask | c.StartTimer):
             self._starts[type(command), _identity(command)] = entry

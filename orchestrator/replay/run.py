@@ -32,7 +32,15 @@ from orchestrator.replay.handlers import Handlers, SignalCall, check_count, deco
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.randomness import Randomness
 from orchestrator.replay.run_info import Info, info_of
-from orchestrator.replay.source import awaited_lines, caller, describe, waits_at
+from orchestrator.replay.source import (
+    Source,
+    awaited_lines,
+    caller,
+    defined_at,
+    describe,
+    raised_at,
+    waits_at,
+)
 from orchestrator.replay.timers import Timers
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
@@ -139,8 +147,9 @@ class WorkflowRun:
         """The time of the activation."""
         return self.activation.time_ms
 
-    def add(self, command: c.Command) -> None:
-        """Wish for something; while the run is unwound, wishes are for nobody.
+    def add(self, command: c.Command, source: Source | None = None) -> None:
+        """Wish for something; while the run is unwound, wishes are for nobody. `source` is the line
+        that asks, unless that is who calls.
 
         Raises:
             ReadOnlyContextError: the caller is a query or a condition.
@@ -148,7 +157,7 @@ class WorkflowRun:
         if self._read_only_place:
             self.check_writable(f"issue {type(command).__name__}")
         if not self.evicting:
-            self._log.add(command)
+            self._log.add(command, source)
 
     def drop_start(self, command: type[c.Command], identity: str) -> bool:
         """Take back a start that was wished for in this activation, if it was."""
@@ -331,7 +340,8 @@ class WorkflowRun:
                 result = await result
             if signal is None:
                 payload = self.values.to_payloads([result])[0]
-                self.add(c.CompleteWorkflowExecution(result=payload))
+                source = defined_at(self.definition.run)
+                self.add(c.CompleteWorkflowExecution(result=payload), source)
         except BaseException as error:  # the boundary of user code
             # Outside of an activation the coroutine is being unwound or collected.
             if not self._activating:
@@ -343,14 +353,14 @@ class WorkflowRun:
 
     def _end_with(self, error: BaseException) -> None:
         if isinstance(error, ContinueAsNewError):
-            self.add(error.command)
+            self.add(error.command, raised_at(error))
             return
         command = None
         if not isinstance(error, NondeterminismError):  # whether it ends the run is decided later
             cancel_requested = self.cancel_request is not None
             command = self.endings.command_of(error, cancel_requested=cancel_requested)
         if command is not None:
-            self.add(command)
+            self.add(command, raised_at(error))
         elif self._error is None:
             self._error = error
             self.loop.halted = True

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import sys
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
+
+from orchestrator.definition.signature import AnyFunction
 
 _PACKAGE = Path(__file__).parent.parent
 _INTERNAL_FOLDERS = tuple(
@@ -18,6 +21,7 @@ _INTERNAL_FOLDERS = tuple(
     for separator in "/\\"
 )
 _INTERNAL_FILES = frozenset({contextlib.__file__})
+_LOOP_BOUNDARY = asyncio.Handle._run.__code__
 
 
 class Source(NamedTuple):
@@ -28,13 +32,32 @@ class Source(NamedTuple):
 
 
 def caller() -> Source | None:
-    """The innermost frame that is neither ours nor asyncio's."""
+    """The innermost frame that is neither ours nor asyncio's; None when there is none up to the
+    loop's own call of a handle."""
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # it is documented
     while _is_internal(frame.f_code.co_filename):
-        if frame.f_back is None:
+        if frame.f_code is _LOOP_BOUNDARY or frame.f_back is None:
             return None
         frame = frame.f_back
     return Source(frame.f_code, frame.f_lasti)
+
+
+def raised_at(error: BaseException) -> Source | None:
+    """The innermost line of user code that an exception came through."""
+    found: Source | None = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not _is_internal(code.co_filename):
+            found = Source(code, traceback.tb_lasti)
+        traceback = traceback.tb_next
+    return found
+
+
+def defined_at(function: AnyFunction) -> Source | None:
+    """The first line of a function."""
+    code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
+    return None if code is None else Source(code, -1)
 
 
 def describe(source: Source | None) -> str:

@@ -17,9 +17,9 @@ from orchestrator.wire import events as e
 from orchestrator.wire.events import WorkflowTaskFailureCause
 from orchestrator.wire.inbox import InboxBody
 from tests.replay.driver import Driven
+from tests.replay.play import play
 from tests.replay.programs import Interpreter, Program, programs, renamed
 
-STEPS_MAX = 14
 thorough = settings(
     max_examples=120,
     deadline=None,
@@ -37,34 +37,14 @@ def quiet() -> Iterator[None]:
     logger.setLevel(before)
 
 
-def play(driven: Driven, random: Random, extra: Program) -> None:
-    """Give a run news of all kinds, several at a time, until it ends or has had enough."""
-    asked_to_cancel = False
-    for _ in range(STEPS_MAX):
-        news: list[InboxBody] = []
-        for pending in list(driven.state.activities.values()):
-            identity = pending.scheduled.activity_id
-            fate = random.random()
-            if pending.cancel_requested and fate < 0.5:
-                news.append(driven.canceled(identity))
-            elif fate < 0.4:
-                news.append(driven.completed(identity, identity))
-            elif fate < 0.5:
-                news.append(driven.failed(identity))
-        timers = sorted(driven.state.timers.values(), key=lambda timer: timer.fire_at_ms)
-        due = timers[: random.randint(0, 2)]
-        news.extend(driven.fired(timer.started.timer_id) for timer in due)
-        if random.random() < 0.3:
-            news.append(driven.signaled("add"))
-        if random.random() < 0.1:
-            news.append(driven.signaled("also", extra))
-        if random.random() < 0.1 and not asked_to_cancel:
-            asked_to_cancel = True
-            news.append(driven.cancel_asked("enough"))
-        random.shuffle(news)
-        driven.step(*news)
-        if not driven.is_open:
-            return
+def live(driven: Driven, random: Random, extra: Program) -> None:
+    """A random life, in which signals count up or run another program."""
+
+    def signals() -> list[InboxBody]:
+        found = [driven.signaled("add")] if random.random() < 0.3 else []
+        return [*found, driven.signaled("also", extra)] if random.random() < 0.1 else found
+
+    play(driven, random, result_of=str, signals=signals)
 
 
 def check_parts(driven: Driven, random: Random) -> None:
@@ -95,12 +75,12 @@ def test_any_prefix_of_any_history_gives_the_recorded_commands(
     program: Program, extra: Program, again: int, random: Random, run_id: Any
 ) -> None:
     driven = Driven(Interpreter, program, again, run_id=str(run_id))
-    play(driven, random, extra)
+    live(driven, random, extra)
     check_parts(driven, random)
     driven.check_replays()
     if driven.successor is not None:
         following = Driven(Interpreter, started=driven.successor.started, run_id="next")
-        play(following, random, extra)
+        live(following, random, extra)
         following.check_replays()
 
 
@@ -110,7 +90,7 @@ def test_a_renamed_activity_is_found_wherever_history_has_it_and_nowhere_else(
     program: Program, random: Random, name: str
 ) -> None:
     driven = Driven(Interpreter, program, 0)
-    play(driven, random, [])
+    live(driven, random, [])
     recorded = [
         event.event_id
         for event in driven.history
