@@ -20,6 +20,10 @@ from orchestrator.testing.ledger import Ledger, now_us
 APP = "workers.orders.app"
 ACTIVITIES_AT_A_TIME = 10
 """Of one worker: few, so that the demo lasts long enough to be looked at."""
+COMMAND: Sequence[str] = (
+    *(sys.executable, "-m", "orchestrator", "worker", APP, "--log-level", "warning"),
+    *("--max-concurrent-activities", str(ACTIVITIES_AT_A_TIME)),
+)
 _STOP_SECONDS_MAX = 20.0
 _TAIL_BYTES = 2000
 
@@ -47,10 +51,18 @@ class WorkerProcesses:
     """Workers of the orders app; `folder` is where `workers/` is, `logs` where they may write."""
 
     def __init__(
-        self, *, folder: Path, logs: Path, broker: str, store: str, namespace: str
+        self,
+        *,
+        folder: Path,
+        logs: Path,
+        broker: str,
+        store: str,
+        namespace: str,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.ledger = Ledger(logs / "ledger.jsonl")
         self._folder = folder
+        self._command = command
         self._logs = logs
         self._environment = {
             **os.environ,
@@ -60,18 +72,16 @@ class WorkerProcesses:
             "ORDERS_LEDGER": str(self.ledger.path),
         }
         self._workers: list[WorkerProcess] = []
-        self._killed: set[int] = set()
+        self._sentenced: set[int] = set()
         self.interruptions: list[Interruption] = []
 
     def start(self) -> WorkerProcess:
         """Start one more; it takes a second until it works."""
         number = len(self._workers) + 1
         log = self._logs / f"worker-{number}.log"
-        command = [sys.executable, "-m", "orchestrator", "worker", APP, "--log-level", "warning"]
-        command += ["--max-concurrent-activities", str(ACTIVITIES_AT_A_TIME)]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command,
+                self._command,
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -90,16 +100,16 @@ class WorkerProcesses:
     def kill(self, worker: WorkerProcess) -> None:
         """End it with SIGKILL: it can do nothing about it."""
         # Dead from the moment before the signal: what it still does is as good as not done.
-        killed = Interruption(pid=worker.pid, kind="killed", from_us=now_us())
+        self._sentenced.add(worker.number)
+        self.interruptions.append(Interruption(pid=worker.pid, kind="killed", from_us=now_us()))
         worker.process.kill()
         worker.process.wait()
-        self.interruptions.append(killed)
-        self._killed.add(worker.number)
 
     def check(self) -> None:
-        """Raises UnavailableError when one ended that nobody killed, with the end of its log."""
+        """Raises UnavailableError when one ended that nobody ended, with the end of its log. May be
+        called while others end some in another thread."""
         for worker in self._workers:
-            if not worker.is_running and worker.number not in self._killed:
+            if not worker.is_running and worker.number not in self._sentenced:
                 tail = worker.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
                 raise UnavailableError(
                     f"worker {worker.number} ended by itself with {worker.process.returncode}; "
@@ -109,10 +119,10 @@ class WorkerProcesses:
     def stop(self) -> None:
         """End all in good order; those that do not obey, at once."""
         for worker in self.running():
+            self._sentenced.add(worker.number)
             worker.process.terminate()
         for worker in self._workers:
             try:
                 worker.process.wait(_STOP_SECONDS_MAX)
             except subprocess.TimeoutExpired:
                 self.kill(worker)
-            self._killed.add(worker.number)
