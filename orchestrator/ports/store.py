@@ -397,10 +397,16 @@ class RunStore(Protocol):
         ...
 
     async def hand_back(
-        self, workflow_id: WorkflowId, *, delay_ms: int, attempt: int | None = None
+        self,
+        workflow_id: WorkflowId,
+        *,
+        delay_ms: int,
+        attempt: int | None = None,
+        problem: str | None = None,
     ) -> None:
         """Offer a run again after `delay_ms`, to any worker. With `attempt` the counter goes back
-        to that number, so that what was not tried is not counted."""
+        to that number, so that what was not tried is not counted; `problem` is shown until the
+        next commit."""
         ...
 
     async def commit(self, transition: Transition) -> CommitAnswer:

@@ -82,12 +82,13 @@ class Setbacks:
         self, workflow_id: WorkflowId, *, lacks: str, attempt: int | None
     ) -> Standstill:
         """Leave a run to a worker that has what this one lacks; `attempt` is what is counted."""
-        await self._hand_back(workflow_id, attempt)
+        problem = lacking(lacks)
+        await self._hand_back(workflow_id, attempt, problem)
         if self._may_warn(lacks):
             self._context.bind(_log, workflow_id).warning(
                 "run_handed_back", lacks=lacks, delay_ms=HAND_BACK_MS
             )
-        return Standstill(lacking(lacks))
+        return Standstill(problem)
 
     async def stumble(
         self,
@@ -101,13 +102,14 @@ class Setbacks:
         self._context.bind(_log, workflow_id, run_id, attempt=attempt).error(
             "workflow_task_stumbled", delay_ms=HAND_BACK_MS, exc_info=error
         )
-        await self._hand_back(workflow_id, attempt)
-        return Standstill(f"the worker met an error of its own: {error!r}; see its log")
+        problem = f"the worker met an error of its own: {error!r}; see its log"
+        await self._hand_back(workflow_id, attempt, problem)
+        return Standstill(problem)
 
-    async def _hand_back(self, workflow_id: WorkflowId, attempt: int | None) -> None:
+    async def _hand_back(self, workflow_id: WorkflowId, attempt: int | None, problem: str) -> None:
         await until_known(
             lambda: self._context.store.hand_back(
-                workflow_id, delay_ms=HAND_BACK_MS, attempt=attempt
+                workflow_id, delay_ms=HAND_BACK_MS, attempt=attempt, problem=problem
             ),
             self._context.clock,
         )

@@ -76,6 +76,18 @@ async def test_what_was_handed_back_is_not_counted(carrier: Carrier) -> None:
     assert (await sync(carrier.store)).head.attempt == 1
 
 
+async def test_a_run_that_was_handed_back_says_why_until_its_next_commit(carrier: Carrier) -> None:
+    await carrier.store.start(start_of())
+    await begin(carrier.store)
+    await carrier.store.hand_back(W, delay_ms=5_000, problem="it lacks a type")
+    view = await carrier.store.run(W)
+    assert view is not None
+    assert view.problem == "it lacks a type"
+    await wake_again(carrier, 5_000)
+    await carrier.store.commit(commit_of(await begin(carrier.store), "t1"))
+    assert (await sync(carrier.store)).head.problem is None
+
+
 async def test_a_run_that_rests_shows_nothing_and_is_not_moved_before_its_time(
     carrier: Carrier,
 ) -> None:

@@ -36,33 +36,46 @@ async def step(name: str, seconds: float) -> str:
 
 @workflow.defn
 class Steps:
-    """So many activities, one after another; a signal may add some."""
+    """So many activities, one after another."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
-        self.extra: list[str] = []
 
     @workflow.run
     async def run(self, count: int, seconds: float, timeout_seconds: float = 60) -> list[str]:
-        names = [str(number) for number in range(count)]
-        while names := names or self.extra:
-            self.extra = [] if names is self.extra else self.extra
+        for number in range(count):
             self.done.append(await workflow.execute_activity(
-                step, args=[names.pop(0), seconds],
+                step, args=[str(number), seconds],
                 start_to_close_timeout=timedelta(seconds=timeout_seconds),
                 retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100))))
         return self.done
-
-    @workflow.signal
-    def add(self, name: str) -> None:
-        self.extra.append(name)
 
     @workflow.query
     def so_far(self) -> list[str]:
         return self.done
 
+@workflow.defn
+class Table:
+    """Waits for its bill to be paid."""
+
+    def __init__(self) -> None:
+        self.paid: list[int] = []
+
+    @workflow.run
+    async def run(self, guests: int = 1) -> list[int]:
+        await workflow.wait_condition(lambda: len(self.paid) >= guests)
+        return self.paid
+
+    @workflow.signal
+    def pay(self, amount: int) -> None:
+        self.paid.append(amount)
+
+    @workflow.query
+    def bill(self, share: int = 1) -> int:
+        return sum(self.paid) * share
+
 task_queue = "kitchen"
-workflows = [Steps]
+workflows = [Steps, Table]
 activities = [step]
 '''
 

@@ -149,7 +149,12 @@ class MemoryRuns(MemoryReads):
             workflow.row.due_at_ms = self._state.now_ms() + task_timeout_ms
 
     async def hand_back(
-        self, workflow_id: WorkflowId, *, delay_ms: int, attempt: int | None = None
+        self,
+        workflow_id: WorkflowId,
+        *,
+        delay_ms: int,
+        attempt: int | None = None,
+        problem: str | None = None,
     ) -> None:
         """See `RunStore.hand_back`."""
         now_ms = self._state.now_ms()
@@ -160,6 +165,8 @@ class MemoryRuns(MemoryReads):
         workflow.set_head(sticky=None)
         if attempt is not None and attempt < workflow.head.attempt:
             workflow.set_head(attempt=attempt)
+        if problem is not None:
+            workflow.set_head(problem=problem)
 
     async def commit(self, transition: Transition) -> CommitAnswer:
         """See `RunStore.commit`."""

@@ -154,12 +154,19 @@ class RedisRuns(RedisReads):
         await self._move_row(workflow_id, {"delay_ms": task_timeout_ms, "hand_back": False})
 
     async def hand_back(
-        self, workflow_id: WorkflowId, *, delay_ms: int, attempt: int | None = None
+        self,
+        workflow_id: WorkflowId,
+        *,
+        delay_ms: int,
+        attempt: int | None = None,
+        problem: str | None = None,
     ) -> None:
         """See `RunStore.hand_back`."""
         fields: _Fields = {"delay_ms": delay_ms, "hand_back": True}
         if attempt is not None:
             fields["attempt"] = attempt
+        if problem is not None:
+            fields["problem"] = problem
         await self._move_row(workflow_id, fields)
 
     async def commit(self, transition: Transition) -> CommitAnswer:
