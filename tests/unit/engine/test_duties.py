@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from orchestrator.core.attempts import name_of
 from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import Append, AttemptName, BeginAttempt
@@ -169,3 +171,25 @@ async def test_who_looks_too_early_at_what_it_armed_looks_again_in_time(engine: 
     await engine.duties._look({shard})
     assert await engine.inbox() == ["TimerDue"]
     assert engine.duties._due_at_ms == {}
+
+
+async def test_what_is_expected_now_is_done_in_the_same_moment(engine: Engine) -> None:
+    running = asyncio.create_task(engine.duties.run())
+    await engine.settle()
+    await engine.start()
+    await engine.commit(activity())
+    await begin(engine, holder="nobody")
+    name = AttemptName(
+        workflow_id=WORKFLOW,
+        run_id=RUN,
+        event_id=EventId(5),
+        key=await engine.key(),
+        attempt=1,
+    )
+    await engine.store.postpone(name, due_in_ms=0)
+    engine.duties.expect(shard_of(NAMESPACE, WORKFLOW, shards=4), engine.clock.ms)
+    await engine.settle()
+    assert [task.attempt for task in engine.activities] == [2]
+    engine.duties.stop()
+    await engine.settle()
+    assert running.done()
