@@ -17,9 +17,12 @@ from orchestrator.adapters.memory.clock import SystemClock
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.rabbitmq.broker import RabbitBroker
 from orchestrator.adapters.rabbitmq.topology import QueueType
+from orchestrator.adapters.redis import inspection
+from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.config import Settings
-from orchestrator.ids import Namespace, ProcessName
+from orchestrator.exceptions import MisconfiguredError
+from orchestrator.ids import Namespace, ProcessName, RunId, WorkflowId
 from orchestrator.ports.broker import Broker, OnMade, Queue
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
@@ -143,6 +146,21 @@ def services_of(settings: Settings) -> Services:
 def _call_all(callbacks: list[Callable[[], None]]) -> None:
     for callback in tuple(callbacks):
         callback()
+
+
+def redis_cli_lines(settings: Settings, workflow_id: str, run_id: str) -> Sequence[str]:
+    """Lines for a shell that show a run with redis-cli.
+
+    Raises:
+        MisconfiguredError: the store is this process's memory, where no other program can look.
+    """
+    connection = settings.connection
+    if connection.embedded:
+        raise MisconfiguredError("there is no Redis to look into: the store is memory://")
+    keys = Keys(Namespace(connection.namespace), settings.engine.shards)
+    return inspection.redis_cli_lines(
+        connection.store, keys, WorkflowId(workflow_id), RunId(run_id)
+    )
 
 
 def new_process_name() -> ProcessName:

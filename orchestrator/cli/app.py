@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def bounded(run: Callable[[], int | None], *, debug: bool) -> int:
     """What `run` returned as an exit code (None: 0), or the code of its error, which is shown."""
     try:
-        return run() or ExitCode.DONE
+        code = run() or ExitCode.DONE
+        sys.stdout.flush()
+        return code
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         # The boundary of the program: everything ends as a line and an exit code.
         return _report(first_of(error), debug=debug, whole=error)

@@ -29,6 +29,17 @@ _COMMANDS = {
     "bench": "orchestrator.cli.bench.command:bench",
     "engine": "orchestrator.cli.engine:engine",
     "health": "orchestrator.cli.health:health",
+    "start": "orchestrator.cli.workflows:start",
+    "result": "orchestrator.cli.workflows:result",
+    "signal": "orchestrator.cli.workflows:signal",
+    "query": "orchestrator.cli.workflows:query",
+    "cancel": "orchestrator.cli.workflows:cancel",
+    "terminate": "orchestrator.cli.workflows:terminate",
+    "resume": "orchestrator.cli.workflows:resume",
+    "list": "orchestrator.cli.listing:list_",
+    "count": "orchestrator.cli.listing:count",
+    "describe": "orchestrator.cli.inspection:describe",
+    "show": "orchestrator.cli.inspection:show",
 }
 """Name → where its function is."""
 

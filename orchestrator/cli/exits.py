@@ -99,7 +99,9 @@ def text_of(error: BaseException) -> str:
     parts: list[str] = []
     link: BaseException | None = error
     while link is not None and len(parts) < _CAUSES_SHOWN:
-        text = str(link) or type(link).__name__
+        # The status is told by the exit code.
+        text = link.message if isinstance(link, RPCError) else str(link)
+        text = text or type(link).__name__
         if not isinstance(link, OrchestratorError):
             text = f"{type(link).__name__}: {text}"
         if not any(text in part for part in parts):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, validators
 
 from orchestrator.cli.exits import CommandError, ExitCode
-from orchestrator.cli.options import Connection, settings_of
+from orchestrator.cli.options import Connection, Flag, settings_of
 from orchestrator.exceptions import UnavailableError
 from orchestrator.limits import HEALTH_ANSWER_MS, HEALTH_PORT
 
@@ -23,8 +23,8 @@ async def health(
     *,
     port: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=65_535))] = None,
     host: str | None = None,
-    live: Annotated[bool, Parameter(negative="")] = False,
-    servers: Annotated[bool, Parameter(negative="")] = False,
+    live: Flag = False,
+    servers: Flag = False,
     connection: Connection = Connection(),
 ) -> int:
     """Check a worker or engine process, or the two servers; exit code 0 means well, 1 not.

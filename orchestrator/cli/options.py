@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter, validators
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.client import Client
     from orchestrator.config import Settings
 
+Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
+"""An option without a value, off unless given."""
 _GROUP = Group("Connection", sort_key=90)
 _HEALTH = Group("Health", sort_key=20)
 _LOGS = Group("Logs", sort_key=30)

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter, validators
 
 from orchestrator.cli.app import DEBUG
 from orchestrator.cli.exits import CommandError
-from orchestrator.cli.options import Connection, HealthPort, Logs, settings_of
+from orchestrator.cli.options import Connection, Flag, HealthPort, Logs, settings_of
 from orchestrator.limits import GRACEFUL_SHUTDOWN_MS, WORKER_PROCESSES_MAX
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ async def worker(
     *,
     processes: Annotated[int, Parameter(validator=_PROCESSES)] = 1,
     task_queue: str | None = None,
-    workflows_only: Annotated[bool, Parameter(negative="")] = False,
-    activities_only: Annotated[bool, Parameter(negative="")] = False,
-    no_engine: Annotated[bool, Parameter(negative="")] = False,
+    workflows_only: Flag = False,
+    activities_only: Flag = False,
+    no_engine: Flag = False,
     amounts: Amounts = Amounts(),
     health: HealthPort = HealthPort(),
     logs: Logs = Logs(),

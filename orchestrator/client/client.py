@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus
+from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.options import (
     ABSENT,
@@ -25,7 +25,10 @@ from orchestrator.config import load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.core.start import start_of
 from orchestrator.exceptions import WorkflowAlreadyStartedError
+from orchestrator.ids import check_task_queue
+from orchestrator.limits import LIST_PAGE
 from orchestrator.ports.store import Attached, Started, StartRefused
+from orchestrator.ports.visibility import RunFilter
 from orchestrator.relay.certainty import until_known
 from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services, services_of
@@ -275,10 +278,30 @@ class Client:
         )
 
     async def list_workflows(
-        self, *, status: WorkflowExecutionStatus | None = None
+        self,
+        *,
+        status: WorkflowExecutionStatus | None = None,
+        workflow_type: str | None = None,
+        task_queue: str | None = None,
+        limit: int | None = None,
     ) -> AsyncIterator[WorkflowExecution]:
-        """All runs that are open or within retention, or those of one status."""
-        wanted = None if status is None else RunStatus[status.name]
-        async for page in self.services.store.list_runs(status=wanted):
-            for row in page:
+        """Runs that are open or within retention, newest start first; what is given must fit."""
+        wanted = RunFilter(
+            status=None if status is None else RunStatus[status.name],
+            workflow_type=workflow_type,
+            task_queue=None if task_queue is None else check_task_queue(task_queue),
+        )
+        left, cursor = limit, None
+        while left is None or left > 0:
+            page_limit = LIST_PAGE if left is None else min(left, LIST_PAGE)
+            page = await self.services.store.list_page(wanted, limit=page_limit, cursor=cursor)
+            for row in page.rows:
                 yield WorkflowExecution.of_row(row)
+            if page.cursor is None:
+                return
+            left, cursor = None if left is None else left - len(page.rows), page.cursor
+
+    async def count_workflows(self) -> Mapping[WorkflowExecutionStatus, int]:
+        """How many runs there are of each status, open or within retention."""
+        counts = await self.services.store.count_runs()
+        return {status_of(status): count for status, count in counts.items()}

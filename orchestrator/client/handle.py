@@ -23,7 +23,7 @@ from orchestrator.client.failures import (
 )
 from orchestrator.client.options import ABSENT, arguments
 from orchestrator.client.queries import ask
-from orchestrator.client.results import closing_event, not_found, outcome_of, view_of
+from orchestrator.client.results import closing_event, not_found, not_open, outcome_of, view_of
 from orchestrator.common import QueryRejectCondition
 from orchestrator.core.transition import Append, ForcedClose
 from orchestrator.definition.handlers import handler_name
@@ -289,7 +289,23 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
                 if woken is not None:
                     self._services.dispatcher.wake(self._id, woken)
             case NotOpen():
-                raise self._not_open(answer)
+                raise not_open(self._services, self._id, self._run_id, answer)
+
+    async def resume(self) -> None:
+        """Have the newest run of the workflow id looked at now, whatever back-off it is in: a
+        stalled one, after its code was mended. A run that goes on by itself is not disturbed.
+
+        Raises:
+            RPCError: NOT_FOUND, no such run is open.
+        """
+        view = await self._view(self._run_id)
+        if view.status is not RunStatus.RUNNING or view.run_id != view.newest_run_id:
+            raise RPCError(
+                f"workflow {self._id!r} is not open: run {view.run_id} is {view.status.value}",
+                RPCStatusCode.NOT_FOUND,
+            )
+        store, clock = self._services.store, self._services.clock
+        await until_known(lambda: store.hand_back(self._id, delay_ms=0), clock)
 
     # Looking --------------------------------------------------------------------------------------
 
@@ -368,7 +384,7 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
                     RPCStatusCode.RESOURCE_EXHAUSTED,
                 )
             case NotOpen():
-                raise self._not_open(answer)
+                raise not_open(self._services, self._id, self._run_id, answer)
 
     def _meant(self) -> RunId | None:
         return None if self._run_id is None else RunId(self._run_id)
@@ -378,12 +394,3 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
 
     async def _view(self, run_id: str | None) -> RunView:
         return await view_of(self._services, self._id, run_id)
-
-    def _not_open(self, answer: NotOpen) -> RPCError:
-        if answer.status is None or answer.run_id is None:
-            return not_found(self._services, self._id, self._run_id)
-        if answer.status is RunStatus.RUNNING:
-            found = f"its newest run is {answer.run_id}, which is not the one asked for"
-        else:
-            found = f"its newest run {answer.run_id} is {answer.status.value}"
-        return RPCError(f"workflow {self._id!r} is not open: {found}", RPCStatusCode.NOT_FOUND)

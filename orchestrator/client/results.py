@@ -22,10 +22,11 @@ from orchestrator.exceptions import (
 )
 from orchestrator.ids import RunId, WorkflowId
 from orchestrator.limits import IDLE_POLL_MS, RESULT_REREAD_MS
-from orchestrator.ports.store import RunView
+from orchestrator.ports.store import NotOpen, RunView
 from orchestrator.replay.values import Values
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
+from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services
 
 _T = TypeVar("_T")
@@ -111,6 +112,19 @@ def not_found(services: Services, workflow_id: WorkflowId, run_id: str | None) -
         "(it was never started, or its retention is over)",
         RPCStatusCode.NOT_FOUND,
     )
+
+
+def not_open(
+    services: Services, workflow_id: WorkflowId, run_id: str | None, answer: NotOpen
+) -> RPCError:
+    """The error for an operation that needs an open run, and how it stands instead."""
+    if answer.status is None or answer.run_id is None:
+        return not_found(services, workflow_id, run_id)
+    if answer.status is RunStatus.RUNNING:
+        found = f"its newest run is {answer.run_id}, which is not the one asked for"
+    else:
+        found = f"its newest run {answer.run_id} is {answer.status.value}"
+    return RPCError(f"workflow {workflow_id!r} is not open: {found}", RPCStatusCode.NOT_FOUND)
 
 
 async def _view_patiently(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,24 +23,6 @@ def folder(tmp_path: Path) -> Path:
     """The current folder of the programs, with an app in it."""
     (tmp_path / "shop.py").write_text(SHOP)
     return tmp_path
-
-
-@pytest.fixture
-def environment(redis_url: str, amqp_url: str, random_namespace: str) -> Mapping[str, str]:
-    """Variables that lead a program to the servers."""
-    return {
-        "ORCHESTRATOR_BROKER": amqp_url,
-        "ORCHESTRATOR_STORE": redis_url,
-        "ORCHESTRATOR_NAMESPACE": random_namespace,
-    }
-
-
-@pytest.fixture
-async def client(redis_url: str, amqp_url: str, random_namespace: str) -> AsyncIterator[Client]:
-    async with await Client.connect(
-        broker=amqp_url, store=redis_url, namespace=random_namespace
-    ) as connected:
-        yield connected
 
 
 async def start_waiting(client: Client, kind: str = "file") -> None:

@@ -1,0 +1,189 @@
+"""`orchestrator describe` and `orchestrator show`: one run, as it stands and as it went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.listing import run_as_json
+from orchestrator.cli.options import Connection, Flag, connected
+from orchestrator.cli.output import (
+    Format,
+    show_time,
+    write_fields,
+    write_json,
+    write_line,
+    write_table,
+)
+from orchestrator.cli.workflows import RunId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.client import (
+        Client,
+        PendingActivity,
+        WorkflowExecutionDescription,
+        WorkflowHandle,
+    )
+    from orchestrator.wire.events import HistoryEvent
+
+_PENDING = ("ACTIVITY", "EVENT", "STATE", "ATTEMPT", "WORKER", "LAST FAILURE")
+
+
+async def describe(
+    workflow_id: str,
+    /,
+    *,
+    run_id: RunId = None,
+    output: Format = "table",
+    connection: Connection = Connection(),
+) -> None:
+    """Show how a workflow stands: status, times, pending activities, and why it is stalled.
+
+    Parameters
+    ----------
+    workflow_id
+        Which one.
+    """
+    async with connected(connection) as client:
+        handle = client.get_workflow_handle(workflow_id, run_id=run_id)
+        found = await handle.describe()
+        memo = dict(await found.memo())
+    if output == "ids":
+        write_line(found.id)
+    elif output == "json":
+        write_json(_as_json(found, memo))
+    else:
+        _write_description(found, memo)
+
+
+async def show(
+    workflow_id: str,
+    /,
+    *,
+    run_id: RunId = None,
+    json: Flag = False,
+    redis: Flag = False,
+    output: Format = "table",
+    connection: Connection = Connection(),
+) -> None:
+    """Show the history of a workflow as a timeline, and its pending activities.
+
+    Times count from the start of the run.
+
+    Parameters
+    ----------
+    workflow_id
+        Which one.
+    json
+        Events as they are stored, one JSON object a line; the same as -o json.
+    redis
+        Print the redis-cli commands that show the same instead of the history.
+    """
+    async with connected(connection) as client:
+        handle = client.get_workflow_handle(workflow_id, run_id=run_id)
+        if redis:
+            await _write_redis_lines(client, handle, connection)
+            return
+        events = [event async for event in handle.fetch_history_events()]
+        if json or output == "json":
+            _write_events(events)
+        elif output == "ids":
+            for event in events:
+                write_line(str(event.event_id))
+        else:
+            await _write_timeline(handle, events)
+
+
+async def _write_redis_lines(
+    client: Client,
+    handle: WorkflowHandle[Any, Any],  # Any: nothing is known of a workflow given by name
+    connection: Connection,
+) -> None:
+    from orchestrator.wiring import redis_cli_lines
+
+    found = await handle.describe()
+    for line in redis_cli_lines(client.services.settings, found.id, found.run_id):
+        write_line(line)
+
+
+def _write_events(events: Sequence[HistoryEvent]) -> None:
+    import msgspec
+
+    from orchestrator.wire.codec import event_fields
+
+    for event in events:
+        type_, time, data = event_fields(event)
+        write_json(
+            {"event_id": event.event_id, "time": time, "type": type_, "data": msgspec.Raw(data)}
+        )
+
+
+async def _write_timeline(
+    handle: WorkflowHandle[Any, Any],  # Any: nothing is known of a workflow given by name
+    events: Sequence[HistoryEvent],
+) -> None:
+    from orchestrator.cli.timeline import COLUMNS, timeline
+
+    found = await handle.describe()
+    write_line(f"{found.workflow_type} {found.id}, run {found.run_id}: {found.status.name}")
+    write_table(COLUMNS, timeline(events))
+    if found.problem is not None:
+        write_line(f"stalled: {found.problem}")
+    _write_pending(found.pending_activities)
+
+
+def _write_description(
+    found: WorkflowExecutionDescription,
+    memo: dict[str, Any],  # Any: user's values
+) -> None:
+    import msgspec
+
+    notes = msgspec.json.encode(memo, enc_hook=str).decode() if memo else ""
+    write_fields(
+        {
+            "workflow id": found.id,
+            "run id": found.run_id,
+            "first run id": "" if found.first_run_id == found.run_id else found.first_run_id,
+            "type": found.workflow_type,
+            "task queue": found.task_queue,
+            "status": found.status.name,
+            "started": show_time(found.start_time),
+            "closed": show_time(found.close_time),
+            "events": str(found.history_length),
+            "memo": notes,
+            "stalled": found.problem or "",
+        }
+    )
+    _write_pending(found.pending_activities)
+
+
+def _write_pending(pending: Sequence[PendingActivity]) -> None:
+    rows = [
+        (
+            f"{one.activity_type} ({one.activity_id})",
+            str(one.scheduled_event_id),
+            one.state + (", cancel requested" if one.cancel_requested else ""),
+            str(one.attempt),
+            one.identity or "",
+            one.last_failure or "",
+        )
+        for one in pending
+    ]
+    if rows:
+        write_line("")
+        write_table(_PENDING, rows)
+
+
+def _as_json(
+    found: WorkflowExecutionDescription,
+    memo: dict[str, Any],  # Any: user's values
+) -> dict[str, object]:
+    return {
+        **run_as_json(found),
+        "first_run_id": found.first_run_id,
+        "history_length": found.history_length,
+        "problem": found.problem,
+        "memo": memo,
+        "pending_activities": found.pending_activities,
+    }
