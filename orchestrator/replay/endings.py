@@ -8,6 +8,7 @@ means what all of its members mean.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from typing import cast
 
@@ -19,7 +20,7 @@ from orchestrator.exceptions import (
     is_cancelled_exception,
 )
 from orchestrator.replay.control import NondeterminismError, RestrictedWorkflowAccessError
-from orchestrator.replay.facts import TaskFailure
+from orchestrator.replay.facts import Activation, TaskFailure
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
 from orchestrator.wire.events import WorkflowTaskFailureCause
@@ -70,6 +71,17 @@ class Endings:
     def _fails(self, error: BaseException) -> bool:
         plain = (FailureError, asyncio.TimeoutError, asyncio.CancelledError)
         return isinstance(error, (*plain, *self._failure_types))
+
+
+def explained(error: NondeterminismError, activation: Activation) -> NondeterminismError:
+    """`error`, with what may be its reason if the task was done by another Python."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if activation.python in ("", here):
+        return error
+    return NondeterminismError(
+        f"{error}; the task was recorded by Python {activation.python} and this is {here}, whose "
+        "asyncio may go on in another order"
+    )
 
 
 def _members(error: BaseException) -> Iterator[BaseException]:

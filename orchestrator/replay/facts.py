@@ -34,6 +34,8 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
     replaying: bool = False
     recorded: tuple[HistoryEvent, ...] | None = None
     recorded_complete: bool = True
+    python: str = ""
+    """Which Python recorded it (`3.11`); empty: none."""
     history_length: int = 0
     history_bytes: int = 0
     continue_as_new_suggested: bool = False

@@ -41,8 +41,8 @@ def partition(history: Iterable[HistoryEvent]) -> Partition:
         match event.attributes:
             case e.WorkflowTaskStarted():
                 started = event
-            case e.WorkflowTaskCompleted(command_count=count) if started is not None:
-                _activation(found, started, events, count)
+            case e.WorkflowTaskCompleted() as completed if started is not None:
+                _activation(found, started, events, completed)
             case e.WorkflowTaskScheduled() | e.WorkflowTaskFailed() | e.WorkflowTaskCompleted():
                 pass
             case _:
@@ -51,9 +51,13 @@ def partition(history: Iterable[HistoryEvent]) -> Partition:
 
 
 def _activation(
-    found: Partition, started: HistoryEvent, events: Iterator[HistoryEvent], count: int
+    found: Partition,
+    started: HistoryEvent,
+    events: Iterator[HistoryEvent],
+    completed: e.WorkflowTaskCompleted,
 ) -> None:
     """Take the command events of a task from `events`, and what ends them too early."""
+    count = completed.command_count
     recorded: list[HistoryEvent] = []
     left_over: list[HistoryEvent] = []
     for event in events if count else ():
@@ -72,6 +76,7 @@ def _activation(
         replaying=True,
         recorded=tuple(recorded),
         recorded_complete=len(recorded) == count,
+        python=completed.python,
         history_length=started.event_id,
         history_bytes=task.history_bytes,
         continue_as_new_suggested=task.continue_as_new_suggested,

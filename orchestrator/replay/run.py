@@ -1,8 +1,8 @@
 """One run in memory: activate it with events, get commands; nothing else comes in or goes out.
 
 All news of an activation is applied first (signals, then the rest), then the loop runs until
-nothing is ready and no condition has become true. See `loop`, `command_log`, `activities`,
-`handlers` and `endings`.
+nothing is ready and no condition has become true; timers that have fired follow, one by one. See
+`loop`, `command_log`, `activities`, `timers`, `handlers` and `endings`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orchestrator.replay.control import (
     NondeterminismError,
     ReadOnlyContextError,
 )
-from orchestrator.replay.endings import Endings
+from orchestrator.replay.endings import Endings, explained
 from orchestrator.replay.eviction import close, unwind
 from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts
 from orchestrator.replay.handlers import Handlers, SignalCall, check_count, decode
@@ -140,8 +140,6 @@ class WorkflowRun:
         texts = ("\n".join((f"{t.get_name()}:", *awaited_lines(t))) for t in self.loop.tasks)
         return "\n\n".join(texts)
 
-    # What the loop and the activities ask of their host -------------------------------------------
-
     @property
     def now_ms(self) -> int:
         """The time of the activation."""
@@ -182,8 +180,6 @@ class WorkflowRun:
         error = context.get("exception")
         if not self.replaying_history and isinstance(error, Exception):
             _log.warning("%s", context.get("message"), exc_info=error)
-
-    # What the face asks ---------------------------------------------------------------------------
 
     @cached_property
     def info(self) -> Info:
@@ -226,14 +222,13 @@ class WorkflowRun:
             if timer is not None:
                 timer.cancel()
 
-    # Inside ---------------------------------------------------------------------------------------
-
     def _run_code(self, activation: Activation) -> None:
         self._activating = True
         with self.loop.running():
             try:
                 self._apply_all(activation.events)
                 self._run_until_quiet()
+                self._fire_timers()
             # The boundary of user code: __init__ and conditions; and SystemExit, with which a task
             # ends its loop, must not end the worker.
             except BaseException as error:
@@ -274,8 +269,7 @@ class WorkflowRun:
             ):
                 self.activities.end(event)
             case e.TimerFired():
-                if self.loop.fire(event.timer_id):
-                    self.timers.note_fired()
+                self.timers.note_fired(event.timer_id)
             case e.WorkflowExecutionCancelRequested() if self.cancel_request is None:
                 self.cancel_request = event
                 self.loop.call_soon(self._cancel_primary)
@@ -297,6 +291,14 @@ class WorkflowRun:
             self._conditions.look()
             if not self.loop.has_ready:
                 return
+
+    def _fire_timers(self) -> None:
+        # One by one, as if somebody had been there when each was due: how asyncio weighs a result
+        # against a time-out of the same moment differs between Pythons.
+        while not self.loop.halted and (timer_id := self.timers.take_due()) is not None:
+            if self.loop.fire(timer_id):
+                self.timers.note_gone()
+                self._run_until_quiet()
 
     def _evaluate(self, condition: Callable[[], bool]) -> bool:
         self._read_only_place = "a condition"
@@ -377,7 +379,7 @@ class WorkflowRun:
                     waits_at=self._waits_at,
                 )
             except NondeterminismError as found:
-                error = found
+                error = explained(found, activation)
         if isinstance(error, NondeterminismError) and self.endings.is_failure(error):
             self._doom = c.FailWorkflowExecution(failure=self.values.to_failure(error))
         if self._doom is not None:

@@ -1,4 +1,5 @@
-"""The timers of one run: numbered in program order, wished for, taken back."""
+"""The timers of one run: numbered in program order, wished for, taken back, and fired one by one
+after all other news of an activation: a time-out must not beat what came with it."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ class Timers:
         self._host = host
         self._running = 0
         self._last = 0
+        self._due: dict[str, None] = {}
 
     def start(self, delay_ms: int, summary: str) -> str:
         """Wish for a timer; its id.
@@ -39,11 +41,25 @@ class Timers:
         return timer_id
 
     def cancel(self, timer_id: str) -> None:
-        """Take a timer back; nothing is left of one that was started in this activation."""
+        """Take a timer back. Nothing is left of one that was started in this activation, or that
+        history has as fired and whose turn has not come."""
         self._running -= 1
-        if not self._host.drop_start(c.StartTimer, timer_id):
+        if timer_id in self._due:
+            del self._due[timer_id]
+        elif not self._host.drop_start(c.StartTimer, timer_id):
             self._host.add(c.CancelTimer(timer_id=timer_id))
 
-    def note_fired(self) -> None:
-        """One of those that run has fired."""
+    def note_fired(self, timer_id: str) -> None:
+        """History says that a timer has fired."""
+        self._due[timer_id] = None
+
+    def take_due(self) -> str | None:
+        """The next timer that has fired, in the order in which they did; None: there is none."""
+        for timer_id in self._due:
+            del self._due[timer_id]
+            return timer_id
+        return None
+
+    def note_gone(self) -> None:
+        """A timer that ran has had its turn."""
         self._running -= 1

@@ -159,6 +159,58 @@ def test_timeouts_are_timers_and_may_be_moved_and_nested() -> None:
 
 
 @workflow_of
+async def guards_a_result(self, how: str) -> str:
+    async def work() -> str:
+        return await workflow.execute_activity("work", start_to_close_timeout=CLOSE)
+
+    if how == "wait_for":
+        return await asyncio.wait_for(work(), 60)
+    if how == "handle":
+        return await asyncio.wait_for(
+            workflow.start_activity("work", start_to_close_timeout=CLOSE), 60
+        )
+    if how == "wait":
+        done, _ = await asyncio.wait([asyncio.create_task(work())], timeout=60)
+        return done.pop().result() if done else "late"
+    async with asyncio.timeout(60):
+        return await work()
+
+
+@pytest.mark.parametrize("how", ["wait_for", "handle", "wait", "timeout"])
+@pytest.mark.parametrize("first", ["result", "time-out"])
+def test_a_result_that_comes_with_its_time_out_counts(how: str, first: str) -> None:
+    driven = Driven(guards_a_result, how)
+    driven.step()
+    news = [driven.completed("work", "done"), driven.fired(1)]
+    commands = driven.step(*(news if first == "result" else reversed(news)))
+    assert kinds(commands) == ["CompleteWorkflowExecution"]
+    assert driven.result() == "done"
+    driven.check_replays()
+
+
+@workflow_of
+async def two_due_timers(self) -> list[str]:
+    seen: list[str] = []
+
+    async def note(seconds: int) -> None:
+        await asyncio.sleep(seconds)
+        seen.append(f"slept {seconds}")
+        await workflow.wait_condition(lambda: len(seen) > 1)
+        seen.append(f"saw {len(seen)}")
+
+    await asyncio.gather(note(2), note(1))
+    return seen
+
+
+def test_timers_of_one_task_fire_one_by_one_in_the_order_of_history() -> None:
+    driven = Driven(two_due_timers)
+    driven.step()
+    driven.step(driven.fired(2), driven.fired(1))
+    assert driven.result() == ["slept 1", "slept 2", "saw 2", "saw 3"]
+    driven.check_replays()
+
+
+@workflow_of
 async def gathers(self) -> list[object]:
     async def failing() -> None:
         await asyncio.sleep(2)

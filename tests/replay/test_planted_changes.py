@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from orchestrator import workflow
@@ -243,3 +244,14 @@ def test_configured_as_a_failure_it_fails_the_run_with_the_next_task() -> None:
         assert run.activate(activation) == Commands()
     assert run.evict()
     assert driven.run.evict()
+
+
+def test_a_task_of_another_python_is_named_as_what_may_be_the_reason() -> None:
+    driven = recorded()
+    run = driven.fresh(renamed)
+    old = msgspec.structs.replace(partition(driven.history).activations[0], python="3.0")
+    failure = run.activate(old)
+    assert isinstance(failure, TaskFailure)
+    assert "recorded by Python 3.0 and this is 3." in failure.failure.message
+    assert failure.cause is WorkflowTaskFailureCause.NONDETERMINISM
+    run.evict()
