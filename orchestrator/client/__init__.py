@@ -18,11 +18,13 @@ from orchestrator.client.failures import (
 )
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.options import WorkflowStartOptions
+from orchestrator.wire.history_json import WorkflowHistory
 
 __all__ = [
     "Client",
     "WorkflowHandle",
     "WorkflowStartOptions",
+    "WorkflowHistory",
     "WorkflowExecution",
     "WorkflowExecutionDescription",
     "WorkflowExecutionStatus",

@@ -40,6 +40,7 @@ from orchestrator.replay.values import Values
 from orchestrator.units import to_ms
 from orchestrator.wire import events as e
 from orchestrator.wire.events import ActivityTaskScheduled, HistoryEvent
+from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.wire.inbox import CancelReceived, SignalReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services
@@ -326,6 +327,17 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
             if event is not None and isinstance(event.attributes, ActivityTaskScheduled):
                 pending.append(PendingActivity.of_record(record, event.attributes))
         return WorkflowExecutionDescription.of_view(view, first, pending, self._values)
+
+    async def fetch_history(self) -> WorkflowHistory:
+        """All events so far, to keep or to replay.
+
+        Raises:
+            RPCError: NOT_FOUND, there is no such run.
+        """
+        view = await self._view(self._run_id)
+        pages = self._services.store.history(self._id, view.run_id)
+        events = [event async for page in pages for event in page]
+        return WorkflowHistory(self._id, events, view.run_id)
 
     async def fetch_history_events(
         self, *, wait_new_event: bool = False

@@ -12,6 +12,7 @@ from orchestrator.client import (
     WorkflowContinuedAsNewError,
     WorkflowExecutionStatus,
     WorkflowFailureError,
+    WorkflowHistory,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
@@ -33,7 +34,7 @@ from orchestrator.exceptions import (
 )
 from orchestrator.ports.broker import RequestsQueue
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Worker
+from orchestrator.worker import Replayer, Worker
 from tests.unit.client.workflows import (
     ACTIVITIES,
     QUEUE,
@@ -258,3 +259,15 @@ async def test_a_query_without_a_worker_says_so(env: WorkflowEnvironment) -> Non
     with pytest.raises(RPCError, match="is one running") as caught:
         await handle.query("x", rpc_timeout=timedelta(milliseconds=30))
     assert caught.value.status is RPCStatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_fetched_history_survives_json_and_replays(client: Client) -> None:
+    handle = await client.start_workflow(
+        Ordering.run, Order("pizza"), id="order-1", task_queue=QUEUE
+    )
+    await handle.result()
+    history = await handle.fetch_history()
+    copy = WorkflowHistory.from_json("order-1", history.to_json())
+    assert list(copy.events) == list(history.events)
+    result = await Replayer(workflows=WORKFLOWS).replay_workflow(copy)
+    assert result.replay_failure is None
