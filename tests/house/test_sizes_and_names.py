@@ -14,6 +14,7 @@ _FILE_LINES_MAX = 400
 _LISTED_FILE_LINES_MAX = 600
 _FUNCTION_LINES_MAX = 70
 _LONG_FILES: dict[str, str] = {
+    "orchestrator/client/handle.py": "each call of a run, in each of its typed forms",
     "orchestrator/ports/store.py": "one promise per operation of the store, most of it docstrings",
     "orchestrator/adapters/memory/broker.py": "the whole broker in one place, as its twin's rules",
     "orchestrator/adapters/memory/store.py": "every operation of the store, as its twin's scripts",
