@@ -163,11 +163,11 @@ async def test_a_cancelled_caller_disturbs_nobody(
 async def test_silence_is_an_unknown_outcome_in_time_and_a_new_connection(
     server: SpokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane, "STORE_TIMEOUT_MS", 50)
     connection = Connection(server.url)
     await connection.open()
     server.answer = lambda command: None
-    with pytest.raises(UnavailableError, match="no answer"):
+    with monkeypatch.context() as patience, pytest.raises(UnavailableError, match="no answer"):
+        patience.setattr(lane, "STORE_TIMEOUT_MS", 50)
         await connection.command("ECHO", "1")
     server.answer = lambda command: b"+OK\r\n"
     assert await connection.command("ECHO", "2") == b"OK"
