@@ -166,9 +166,10 @@ async def test_silence_is_an_unknown_outcome_in_time_and_a_new_connection(
     connection = Connection(server.url)
     await connection.open()
     server.answer = lambda command: None
-    with monkeypatch.context() as patience, pytest.raises(UnavailableError, match="no answer"):
-        patience.setattr(lane, "STORE_TIMEOUT_MS", 50)
-        await connection.command("ECHO", "1")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(lane, "STORE_TIMEOUT_MS", 50)
+        with pytest.raises(UnavailableError, match="no answer"):
+            await connection.command("ECHO", "1")
     server.answer = lambda command: b"+OK\r\n"
     assert await connection.command("ECHO", "2") == b"OK"
     await connection.close()
