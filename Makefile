@@ -17,17 +17,21 @@ CHEAP := $(wildcard tests/unit tests/replay tests/contract)
 
 ENGINE ?= real
 
-.PHONY: test demo fmt lint types unit contract newest servers clean
+.PHONY: test demo demo-servers fmt lint types unit contract newest servers clean
 
 test: servers lint types newest
 	$(BIN)/pytest
 
-# Servers that cannot be installed are no reason to fail: the demo says so and does without.
-demo: .venv/ready
+# The environment and the servers are made at the same time: a fresh machine waits for the slower
+# of the two. Servers that cannot be had are no reason to fail: the demo says so and does without.
+demo:
+	@$(MAKE) --no-print-directory -j2 .venv/ready demo-servers
+	@PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(BIN)/orchestrator demo --engine $(ENGINE)
+
+demo-servers:
 ifneq ($(ENGINE),memory)
 	@bash .ci/install_servers.sh || echo "servers: they could not be installed"
 endif
-	@PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(BIN)/orchestrator demo --engine $(ENGINE)
 
 .venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (Debian: apt-get install python3 python3-venv)"; exit 1; }
