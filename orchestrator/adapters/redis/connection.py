@@ -45,8 +45,11 @@ _SERVER_TROUBLES = (
     TryAgainError,
     BusyLoadingError,
 )
-_TROUBLE_CODES = frozenset({"BUSY", "MISCONF", "NOREPLICAS"})
-"""What a server that is there says when it cannot do it now, where redis-py has no class."""
+_TROUBLE_CODES = frozenset(
+    {"BUSY", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "NOREPLICAS", "TRYAGAIN"}
+)
+"""What a server that is there says when it cannot do it now, where redis-py has no class, or had
+none in its older releases."""
 _REFUSALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError, NoPermissionError)
 
 
