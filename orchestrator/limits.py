@@ -23,6 +23,8 @@ INLINE_ENTRY_BYTES_MAX = 8 * 1024
 """An inbox entry travels inside its wake-up up to this size; larger ones are read from Redis."""
 REASON_CHARS_MAX = 500
 """Why a message is dead. It travels in a header, and headers must fit into one AMQP frame."""
+PROBLEM_STACK_CHARS_MAX = 4_000
+"""The end of the stack that a run shows with its problem; the failure event has all of it."""
 JSON_DEPTH_MAX = 64
 """Nesting of foreign JSON; deeper bodies are refused before they can exhaust the stack."""
 JSON_INTEGER_DIGITS_MAX = 4_300

@@ -23,6 +23,7 @@ from orchestrator.limits import (
     COMMIT_BYTES_MAX,
     COMMIT_COMMANDS_MAX,
     CRASHES_BEFORE_PARKING,
+    PROBLEM_STACK_CHARS_MAX,
     TASK_BACKOFF_INITIAL_MS,
     TASK_BACKOFF_MAX_MS,
 )
@@ -151,8 +152,20 @@ def fail_task(
         first_event_id=EventId(first),
         events=tuple(events),
         backoff_ms=task_backoff_ms(task.attempt),
-        problem=f"{cause.value}: {failure.message}",
+        problem=_problem(cause, failure),
     )
+
+
+def _problem(cause: e.WorkflowTaskFailureCause, failure: Failure) -> str:
+    """What a person reads of it; where code of the user's went wrong, that is half of the news."""
+    is_of_code = cause in (
+        e.WorkflowTaskFailureCause.WORKFLOW_CODE,
+        e.WorkflowTaskFailureCause.BLOCKED,
+    )
+    words = f"{cause.value}: {failure.message}"
+    if not is_of_code or not failure.stack_trace:
+        return words
+    return f"{words}\n{failure.stack_trace[-PROBLEM_STACK_CHARS_MAX:]}"
 
 
 def park(

@@ -35,13 +35,13 @@ from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.units import to_ms
 from orchestrator.wiring import new_process_name
 from orchestrator.worker.execution import ActivityExecution, check_registry
+from orchestrator.worker.guards import ActivationGuard
 from orchestrator.worker.health import server_problems
 from orchestrator.worker.parts import Parts
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.recovery import Recovery
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.shared_state import SharedStateManager
-from orchestrator.worker.watchdog import Watchdog
 
 
 class Worker:
@@ -134,14 +134,14 @@ class Worker:
         )
         self._fatal: Exception | None = None
         self._on_fatal_error = on_fatal_error
-        self._watchdog = Watchdog(debug=debug_mode)
+        self._guard = ActivationGuard(debug=debug_mode)
         parts = Parts(services, self._process, self._registry, self._expect)
         self._workflow_tasks = parts.workflow_tasks(
             values=client.data_converter,
             cache=self._cache,
             sticky=self._sticky,
             identity=identity or self._process,
-            guard=self._watchdog.guarded,
+            guard=self._guard,
             failure_exception_types=workflow_failure_exception_types,
         )
         self._activity_tasks = parts.activity_tasks(self._execution, slots=self._activity_slots)
@@ -305,7 +305,7 @@ class Worker:
             self._engine.stop()
         self._presence.stop()
         self._recovery.stop()
-        self._watchdog.close()
+        self._guard.close()
         self._log.info("worker_ended")
 
     async def _within(

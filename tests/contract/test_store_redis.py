@@ -138,6 +138,20 @@ async def test_asking_for_a_sign_of_life_is_one_write(store: RedisStore) -> None
     assert store._connection.counters.value("redis_writes") - before == 1
 
 
+async def test_a_connection_that_hears_nothing_any_more_is_kept(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.adapters.redis.listener.UNLISTEN_AFTER_MS", 0)
+    monkeypatch.setattr("orchestrator.adapters.redis.listener.LISTEN_PING_MS", 50)
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    watch = await store.watch(W, lambda: None)
+    await watch.close()
+    await asyncio.sleep(0.3)  # Redis is asked for signs of life, which it gives in other words.
+    await (await store.watch(W, lambda: None)).close()
+    assert problems == []
+
+
 async def test_every_answer_of_a_script_tells_the_time(
     redis_url: str, random_namespace: str
 ) -> None:

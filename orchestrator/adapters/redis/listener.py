@@ -173,10 +173,12 @@ class Listener:
 
     async def _read(self, socket: Socket) -> None:
         while True:
-            # Any: what Redis sends: kind, channel, content.
-            message: list[Any] = await socket.read_response()
+            # Any: what Redis sends: kind, channel, content; a plain PONG while nothing is heard.
+            message: list[Any] | bytes = await socket.read_response()
             self._heard = True
-            channel = self._channels.get(message[1].decode()) if len(message) > 2 else None
+            if not isinstance(message, list) or len(message) < 3 or message[1] is None:
+                continue
+            channel = self._channels.get(message[1].decode())
             if channel is None:
                 continue
             if message[0] == b"message":

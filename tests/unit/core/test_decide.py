@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from orchestrator.core.decide import decide_rest, fail_task, park, task_backoff_ms
 from orchestrator.core.fold import fold
 from orchestrator.limits import (
@@ -177,6 +179,18 @@ def test_only_the_first_of_like_task_failures_leaves_events() -> None:
     ]
     assert again.events == ()
     assert again.problem == "workflow_code: boom"
+
+
+def test_the_problem_of_code_that_went_wrong_ends_with_the_place() -> None:
+    placed = msgspec.structs.replace(FAILURE, stack_trace="x" * 5_000 + "shop.py line 7")
+    for cause in (WorkflowTaskFailureCause.WORKFLOW_CODE, WorkflowTaskFailureCause.BLOCKED):
+        failed = fail_task(fresh_state(), task(), cause=cause, failure=placed, mint=minted())
+        assert failed.problem.startswith(f"{cause.value}: boom\n")
+        assert failed.problem.endswith("shop.py line 7")
+        assert len(failed.problem) < 5_000
+    cause = WorkflowTaskFailureCause.NONDETERMINISM  # Its message names the places itself.
+    failed = fail_task(fresh_state(), task(), cause=cause, failure=placed, mint=minted())
+    assert failed.problem == "nondeterminism: boom"
 
 
 def test_a_run_that_takes_workers_down_is_parked_and_one_more_crash_parks_it_again() -> None:
