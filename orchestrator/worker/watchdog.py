@@ -199,7 +199,9 @@ class Watchdog:
                 due = self._budget
             elif due is None:
                 self._resting = True
-                if self._acts:
+                # An act that began just now did not see that it must wake us. One that has ended
+                # waits for our word: that is in the news.
+                if any(not act.ended for act in self._acts.copy().values()):
                     continue
             try:
                 told = news.get(timeout=due)

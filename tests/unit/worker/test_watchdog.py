@@ -10,13 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from random import Random
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from orchestrator.worker.watchdog import Watchdog, WorkflowBlockedError, WorkflowInterrupted
+from orchestrator.worker.watchdog import (
+    Watchdog,
+    WorkflowBlockedError,
+    WorkflowInterrupted,
+    _Act,
+)
 
 _BUDGET_MS = 50
 
@@ -371,3 +377,20 @@ def test_debug_mode_ends_nothing() -> None:
     watchdog = Watchdog(1, debug=True)
     watchdog.guarded(lambda: time.sleep(0.02))
     assert watchdog._thread is None
+
+
+def test_an_act_that_has_ended_gets_its_word_although_nothing_else_is_watched() -> None:
+    watchdog = Watchdog(_BUDGET_MS)
+    ended = _Act(thread_id=1, due=0.0)
+    ended.ended, ended.acknowledged = True, SimpleQueue()
+    watchdog._acts[1] = ended
+    watchdog._news.put(ended)
+    watching = threading.Thread(target=watchdog._watch, daemon=True)
+    watching.start()
+    try:
+        assert ended.acknowledged.get(timeout=10) is None
+    finally:
+        watchdog._acts.clear()
+        watchdog._closed = True
+        watchdog._news.put(None)
+        watching.join()
