@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -15,15 +15,28 @@ from random import Random
 from orchestrator.adapters.memory.broker import MemoryBroker
 from orchestrator.adapters.memory.clock import SystemClock
 from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.rabbitmq import definitions
+from orchestrator.adapters.rabbitmq import facts as facts_of_rabbitmq
 from orchestrator.adapters.rabbitmq.broker import RabbitBroker
+from orchestrator.adapters.rabbitmq.facts import RabbitFacts
 from orchestrator.adapters.rabbitmq.topology import QueueType
+from orchestrator.adapters.redis import facts as facts_of_redis
 from orchestrator.adapters.redis import inspection
+from orchestrator.adapters.redis.facts import RedisFacts
 from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.config import Settings
 from orchestrator.exceptions import MisconfiguredError
-from orchestrator.ids import Namespace, ProcessName, RunId, WorkflowId
-from orchestrator.ports.broker import Broker, OnMade, Queue
+from orchestrator.ids import Namespace, ProcessName, RunId, TaskQueue, WorkflowId
+from orchestrator.ports.broker import (
+    ActivityQueue,
+    Broker,
+    DeadQueue,
+    OnMade,
+    Queue,
+    RequestsQueue,
+    WorkflowQueue,
+)
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 from orchestrator.relay.dispatch import Dispatcher
@@ -146,6 +159,40 @@ def services_of(settings: Settings) -> Services:
 def _call_all(callbacks: list[Callable[[], None]]) -> None:
     for callback in tuple(callbacks):
         callback()
+
+
+async def redis_facts(settings: Settings) -> RedisFacts:
+    """What the Redis of `settings` says of itself; raises as `adapters.redis.facts`."""
+    return await facts_of_redis.read_facts(settings.connection.store)
+
+
+async def rabbitmq_facts(settings: Settings, task_queues: Sequence[str]) -> RabbitFacts:
+    """What the RabbitMQ of `settings` says of itself, of the shared queues and of those of
+    `task_queues`; raises as `adapters.rabbitmq.facts`."""
+    queues: list[Queue] = [RequestsQueue(), DeadQueue()]
+    for name in task_queues:
+        queues += [WorkflowQueue(TaskQueue(name)), ActivityQueue(TaskQueue(name))]
+    connection = settings.connection
+    return await facts_of_rabbitmq.read_facts(
+        connection.broker, Namespace(connection.namespace), queues
+    )
+
+
+def rabbitmq_definitions(
+    settings: Settings, task_queues: Sequence[TaskQueue], *, passwords: Mapping[str, str] | None
+) -> str:
+    """The text of a definitions file; with passwords also users and their rights.
+
+    Raises:
+        MisconfiguredError: a user has no password.
+    """
+    namespace = Namespace(settings.connection.namespace)
+    queue_type = QueueType(settings.engine.queue_type)
+    if passwords is None:
+        content: Mapping[str, object] = definitions.declarations(namespace, task_queues, queue_type)
+    else:
+        content = definitions.definitions(namespace, task_queues, queue_type, passwords=passwords)
+    return definitions.as_file(content)
 
 
 def redis_cli_lines(settings: Settings, workflow_id: str, run_id: str) -> Sequence[str]:

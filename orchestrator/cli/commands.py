@@ -40,6 +40,9 @@ _COMMANDS = {
     "count": "orchestrator.cli.listing:count",
     "describe": "orchestrator.cli.inspection:describe",
     "show": "orchestrator.cli.inspection:show",
+    "topology": "orchestrator.cli.topology:topology",
+    "doctor": "orchestrator.cli.doctor:doctor",
+    "dead": "orchestrator.cli.dead:dead",
 }
 """Name → where its function is."""
 

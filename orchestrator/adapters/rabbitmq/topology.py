@@ -29,6 +29,8 @@ from orchestrator.ports.broker import (
 Arguments: TypeAlias = dict[str, str | int]
 DELIVERY_LIMIT = 20
 """Deliveries of one message on a quorum queue; RabbitMQ 4's default, set for all versions."""
+DEAD_DELIVERY_LIMIT = 1_000_000
+"""Looks at one dead letter; versions differ in how, and whether, no limit at all can be said."""
 
 
 class QueueType(Enum):
@@ -93,6 +95,10 @@ def queue_plan(namespace: Namespace, queue: Queue, queue_type: QueueType) -> Que
             }
         case DeadQueue():
             arguments = {"x-queue-type": queue_type.value}
+            if queue_type is QueueType.QUORUM:
+                # Nothing is behind it: at its limit, 20 by default, a letter would be dropped,
+                # and each look at it is a delivery.
+                arguments["x-delivery-limit"] = DEAD_DELIVERY_LIMIT
         case _:
             arguments = _lasting_arguments(namespace, queue_type)
     return QueuePlan(

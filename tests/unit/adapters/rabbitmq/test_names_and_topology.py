@@ -68,6 +68,14 @@ def test_a_quorum_queue_drops_nothing_silently_at_its_delivery_limit() -> None:
     assert plan.arguments["x-dead-letter-exchange"] == "orc.shop.dead"
 
 
+def test_looking_at_dead_letters_of_a_quorum_queue_does_not_use_them_up() -> None:
+    plan = topology.queue_plan(SHOP, DeadQueue(), QueueType.QUORUM)
+    assert plan.arguments["x-delivery-limit"] == topology.DEAD_DELIVERY_LIMIT
+    assert topology.queue_plan(SHOP, DeadQueue(), QueueType.CLASSIC).arguments == {
+        "x-queue-type": "classic"
+    }
+
+
 def test_a_classic_queue_drops_what_expires() -> None:
     plan = topology.queue_plan(SHOP, WorkflowQueue(ORDERS), QueueType.CLASSIC)
     assert plan.arguments == {"x-queue-type": "classic"}
