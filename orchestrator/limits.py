@@ -115,6 +115,10 @@ ACTIVATION_BUDGET_MS = 2_000
 INTERRUPT_REPEAT_MS = 10
 INTERRUPT_REPEAT_MAX_MS = 1_000
 """Code that is over its budget is interrupted again after the first, doubling up to the second."""
+STACK_LOOKS_MAX = 20
+"""Looks at a thread, 1 ms apart, until one meets user code and not the loop that runs it."""
+STACK_LINES_MAX = 30
+"""Frames shown of code that was over its budget, the innermost ones."""
 INTERRUPTS_GENTLE_MAX = 6
 """After so many interrupts (0.6 s) the code's own clean-up is no longer spared."""
 QUERY_TIMEOUT_MS = 10_000

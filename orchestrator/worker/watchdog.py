@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, get_ident, main_thread
-from time import monotonic
+from time import monotonic, sleep
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
@@ -36,6 +36,8 @@ from orchestrator.limits import (
     INTERRUPT_REPEAT_MAX_MS,
     INTERRUPT_REPEAT_MS,
     INTERRUPTS_GENTLE_MAX,
+    STACK_LINES_MAX,
+    STACK_LOOKS_MAX,
 )
 from orchestrator.telemetry.log import get_logger
 
@@ -46,7 +48,6 @@ _SIGNAL: signal.Signals | None = getattr(signal, "SIGURG", None)
 _BOOKKEEPING = frozenset({"threading", "contextlib", "logging", "importlib._bootstrap"})
 """Modules whose own lines hold locks or swap state of the process: a bad place to raise."""
 _INTERNAL = (f"{Path(__file__).parent.parent}{os.sep}", f"{Path(asyncio.__file__).parent}{os.sep}")
-_LINES_KEPT = 30
 _set_async_exc = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
     ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 )
@@ -226,11 +227,11 @@ class Watchdog:
     def _interrupt(self, act: _Act) -> bool:
         """Make the act raise, once more. False: it ended first."""
         if not act.taken:
+            act.stack = _stack_of(act.thread_id)
             act.acknowledged = SimpleQueue()
             if not next(act.token, False):
                 return False
             act.taken = True
-            act.stack = _stack_of(_frame_of(act.thread_id))
         act.interrupts += 1
         count = act.interrupts
         gentle = count <= INTERRUPTS_GENTLE_MAX
@@ -337,13 +338,24 @@ def _frame_of(thread_id: int) -> FrameType | None:
     return sys._current_frames().get(thread_id)  # pyright: ignore[reportPrivateUsage]  # public API
 
 
-def _stack_of(frame: FrameType | None) -> str:
-    """The lines of user code below `_perform`, outermost first; all lines if none is user's."""
+def _stack_of(thread_id: int) -> str:
+    """The lines of user code, outermost first. Looks again when it comes at a moment between two
+    pieces of user code; all lines if none is user's in the end."""
+    found: list[tuple[FrameType, int]] = []
+    for _ in range(STACK_LOOKS_MAX):
+        found = _lines_of(_frame_of(thread_id))
+        own = [each for each in found if not each[0].f_code.co_filename.startswith(_INTERNAL)]
+        if own:
+            found = own
+            break
+        sleep(0.001)
+    return "".join(traceback.StackSummary.extract(iter(found[-STACK_LINES_MAX:])).format())
+
+
+def _lines_of(frame: FrameType | None) -> list[tuple[FrameType, int]]:
+    """The frames below `_perform` with their current lines, outermost first."""
     found: list[tuple[FrameType, int]] = []
     while frame is not None and frame.f_code is not _perform.__code__:
         found.append((frame, frame.f_lineno))
         frame = frame.f_back
-    found.reverse()
-    own = [each for each in found if not each[0].f_code.co_filename.startswith(_INTERNAL)]
-    lines = traceback.StackSummary.extract(iter((own or found)[-_LINES_KEPT:])).format()
-    return "".join(lines) or "  (it had just returned)\n"
+    return found[::-1] if frame is not None else []
