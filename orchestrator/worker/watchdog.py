@@ -47,6 +47,8 @@ _SIGNAL: signal.Signals | None = getattr(signal, "SIGURG", None)
 """Ignored by default, used by hardly anybody, passed on by debuggers. Windows has none."""
 _BOOKKEEPING = frozenset({"threading", "contextlib", "logging", "importlib._bootstrap"})
 """Modules whose own lines hold locks or swap state of the process: a bad place to raise."""
+_FINALIZERS = frozenset({"weakref", "_weakrefset"})
+"""What the interpreter calls at any moment, and whose exceptions it only prints."""
 _INTERNAL = (f"{Path(__file__).parent.parent}{os.sep}", f"{Path(asyncio.__file__).parent}{os.sep}")
 _set_async_exc = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
     ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
@@ -270,30 +272,43 @@ class Watchdog:
         gentle = act.interrupts <= INTERRUPTS_GENTLE_MAX
         if not _may_raise(act, frame, gentle=gentle):
             return  # the next one will find a better place
-        if not gentle:
-            # The code swallows the exception: its `except` clause shall raise again at its first
-            # line, and so on outwards.
-            _trace_up(frame, self._trace)
+        # Code that swallows the exception: its `except` clause shall raise again at its first
+        # line, and so on outwards.
+        if not gentle and not _trace_up(frame, self._trace):
+            _signal_again(signal.Signals(number))
+            return
         raise WorkflowInterrupted
 
     def _trace(self, frame: FrameType, event: str, _argument: object) -> Any:  # Any: recursive
         act = None if self._signal_thread is None else self._acts.get(self._signal_thread)
-        if act is None or act.ended or _is_ours(frame) or _SIGNAL is None:
+        if act is None or act.ended or _SIGNAL is None:
             return None
-        if event != "line":
-            return self._trace
-        # Raising here ends the tracing, hence another signal. Through `map`, because a plain call
-        # would be followed by a look at signals in this very frame.
-        for _ in map(_thread.interrupt_main, (_SIGNAL,)):
+        if _is_ours(frame) or _is_finalizer(frame):
+            return None
+        if event == "line":
+            # Raising here ends the tracing; the next signal begins it again.
+            _signal_again(_SIGNAL)
             raise WorkflowInterrupted
-        return None
+        return self._trace
 
 
-def _trace_up(frame: FrameType | None, trace: Any) -> None:  # Any: recursive
-    sys.settrace(trace)
+def _signal_again(number: signal.Signals) -> None:
+    """Let this thread meet the signal at its next look. The call goes through an iterator, because
+    a plain one would be followed by such a look right here."""
+    for _ in map(_thread.interrupt_main, (number,)):
+        return
+
+
+def _trace_up(frame: FrameType | None, trace: Any) -> bool:  # Any: recursive
+    """Trace the frames of the act. False: impossible while an audit hook hears of another trace."""
+    try:
+        sys.settrace(trace)
+    except RuntimeError:
+        return False
     while frame is not None and frame.f_code is not _perform.__code__:
         frame.f_trace = trace
         frame = frame.f_back
+    return True
 
 
 def _perform(act: Callable[[], _T], watched: _Act) -> _T:
@@ -314,23 +329,33 @@ def _settle(watched: _Act, news: SimpleQueue[_Act | None]) -> None:
 
 
 def _may_raise(act: _Act, frame: FrameType | None, *, gentle: bool) -> bool:
-    """Whether `frame`, the innermost, is a place for the exception: inside of the act, and not on
-    a line that takes or gives back a lock, unless the code is blocked there."""
-    if frame is None or _is_ours(frame):
+    """Whether `frame`, the innermost, is a place for the exception: inside of the act, not inside
+    of an interrupt that is being made, and not on a line that takes or gives back a lock, unless
+    the code is blocked there."""
+    if frame is None or frame.f_code is _GUARDED or _is_finalizer(frame):
         return False
     if gentle and frame.f_globals.get("__name__") in _BOOKKEEPING:
         before, act.place = act.place, (frame.f_code, frame.f_lasti)
         if before != act.place:
             return False
     while frame is not None and frame.f_code is not _perform.__code__:
+        if _is_ours(frame) and frame.f_code is not _GUARDED:
+            return False
         frame = frame.f_back
     return frame is not None
 
 
+_GUARDED = Watchdog.guarded.__code__
+
+
 def _is_ours(frame: FrameType) -> bool:
-    """Whether it is a line of this file, apart from the one function that stands for the act."""
+    """Whether it runs code of this file, apart from the one function that stands for the act."""
     code = _perform.__code__
     return frame.f_code is not code and frame.f_code.co_filename == code.co_filename
+
+
+def _is_finalizer(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "__del__" or frame.f_globals.get("__name__") in _FINALIZERS
 
 
 def _frame_of(thread_id: int) -> FrameType | None:

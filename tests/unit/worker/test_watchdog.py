@@ -134,9 +134,12 @@ def test_code_that_swallows_interrupts_is_logged_with_its_stack(
     for thread in threading.enumerate():
         if thread.name == "orchestrator-watchdog-log":
             thread.join()
-    (first, *_) = [each for each in caplog.records if each.name.endswith("watchdog")]
-    assert first.getMessage() == "workflow_code_still_runs"
-    assert "in swallow_everything" in first.__dict__["fields"]["stack"]
+    stacks = [
+        each.__dict__["fields"]["stack"]
+        for each in caplog.records
+        if each.getMessage() == "workflow_code_still_runs"
+    ]
+    assert any("in swallow_everything" in stack for stack in stacks)
 
 
 def test_what_blocks_another_thread_is_ended(watchdog: Watchdog) -> None:
