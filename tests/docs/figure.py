@@ -31,9 +31,7 @@ def draw(measured: dict[str, Any]) -> str:
         width = round((_WIDTH - _LEFT - 60) * value / longest)
         name = f"{count} process" + ("es" if count > 1 else "")
         parts.append(f'<text x="{_LEFT - 10}" y="{y + 22}" text-anchor="end">{name}</text>')
-        parts.append(
-            f'<rect x="{_LEFT}" y="{y}" width="{width}" height="{_BAR}" fill="#4878a8"/>'
-        )
+        parts.append(f'<rect x="{_LEFT}" y="{y}" width="{width}" height="{_BAR}" fill="#4878a8"/>')
         parts.append(f'<text x="{_LEFT + width + 8}" y="{y + 22}">{value:.2f} s</text>')
         y += _BAR + 14
     text = f"{measured['activities']} activities of {measured['each_ms']} ms CPU each"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_FENCE = re.compile(r"^```(?P<language>[\w-]*)[ \t]*(?P<note>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S)
+_FENCE = re.compile(
+    r"^```(?P<language>[\w-]*)[ \t]*(?P<note>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 _VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?Z?"), "<time>"),
     (re.compile(r"\b[\w.-]+-\d+-[0-9a-f]{8}\b"), "<process>"),
@@ -15,6 +17,7 @@ _VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-f]{32}\b"), "<id>"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "<mark>"),
     (re.compile(r"\b1\d{12}\b"), "<ms>"),
+    (re.compile(r"\+\d+\.\d{3}s"), "<offset>"),
     (re.compile(r'"(python|sdk_version)":"[^"]+"'), r'"\1":"<version>"'),
     (re.compile(r'"history_bytes":\d+'), '"history_bytes":<bytes>'),
 )
