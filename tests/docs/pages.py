@@ -11,6 +11,7 @@ _FENCE = re.compile(
     r"^```(?P<language>[\w-]*)[ \t]*(?P<note>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S
 )
 _VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"redis://127\.0\.0\.1:\d+/\d+"), "redis://127.0.0.1:6379/0"),
     (re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?Z?"), "<time>"),
     (re.compile(r"\b[\w.-]+-\d+-[0-9a-f]{8}\b"), "<process>"),
     (re.compile(r"\b\d+@[\w.-]+"), "<identity>"),
