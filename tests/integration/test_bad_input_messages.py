@@ -4,6 +4,7 @@ over."""
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -111,6 +112,34 @@ async def test_a_request_of_an_unknown_name_and_a_foreign_dead_letter_wait_for_a
         assert isinstance(letter.delivery, commands.Basic.GetOk)
         assert letter.delivery.exchange == name
         assert letter.delivery.routing_key == key
+
+
+async def test_a_start_message_that_cannot_be_done_is_kept_with_its_reason(
+    channel: aiormq.Channel,
+    folder: Path,
+    environment: Mapping[str, str],
+    client: Client,
+) -> None:
+    dead = DeadLetters(channel, client.namespace)
+    start = {"type": "start", "workflow_id": "w", "workflow_type": "Steps", "task_queue": QUEUE}
+    async with kitchen(folder, environment):
+        for wrong, words in (
+            ({"workflow_id": "order-{1}"}, "no braces"),
+            ({"workflow_id": "order\n"}, "no control characters"),
+            ({"workflow_id": "x" * 2_000}, "at most 1000 bytes"),
+            ({"task_queue": "a queue"}, "without spaces"),
+            ({"workflow_type": ""}, "not empty"),
+            ({"input": {"count": 1}}, "array"),
+            ({"input": ["x" * 3_000_000]}, "the limit is 2,097,152"),
+            ({"run_timeout": 5}, "run_timeout"),
+        ):
+            body = json.dumps({**start, **wrong}).encode()
+            name = f"orc.{client.namespace}.requests"
+            await channel.basic_publish(body, exchange=name, routing_key="start")
+            letter = await dead.next()
+            assert letter.body == body
+            assert words in reason_of(letter), (wrong.keys(), reason_of(letter))
+        assert [run async for run in client.list_workflows()] == []
 
 
 async def test_a_task_that_no_queue_takes_comes_back_to_its_sender(
