@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from random import Random
 
 
@@ -11,8 +12,12 @@ class Randomness:
 
     def __init__(self, run_id: str) -> None:
         self.seed = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8])
-        self.generator = Random(self.seed)
         self._made = 0
+
+    @cached_property
+    def generator(self) -> Random:
+        """The run's own one; few runs want it, and each holds 2.5 kB."""
+        return Random(self.seed)
 
     def new(self) -> Random:
         """A generator of its own sequence: the n-th of a run is the same on replay."""
