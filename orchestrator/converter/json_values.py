@@ -13,15 +13,19 @@ import math
 import types
 from collections import deque
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any, Union, cast, get_args, get_origin
+from itertools import islice
+from pathlib import PurePath
+from typing import Any, cast, get_args, get_origin
 
 import msgspec
 
+from orchestrator.converter.parts import convert_by_parts
 from orchestrator.exceptions import ConversionError
 
 _LOCATE_DEPTH_MAX = 32
 """How deep the search for the guilty part of a value goes; the error names the place so far."""
+_READ_BY_MSGSPEC = (str, int, float, dict, list, set, frozenset, tuple, deque)
+"""Whose subclasses it compares by itself, and says what it found."""
 _TEXT_TYPES = (str, int, float, bytes, bytearray, memoryview)
 
 
@@ -62,7 +66,12 @@ def decode_json(text: bytes, type_hint: Any | None = None) -> Any:  # Any: hint 
     """
     if type_hint is None or type_hint is Any or type_hint is object:
         return _read(text, object)
-    return _by_arms(partial(_read, text), type_hint)
+    try:
+        return _read(text, type_hint)
+    except ConversionError as whole:
+        if isinstance(whole.__cause__, msgspec.MsgspecError):
+            raise
+        return _by_parts(type_hint, _read(text, object), whole)
 
 
 def value_to_type(hint: Any, value: Any) -> Any:  # Any: hint decides the type, value is JSON data
@@ -73,7 +82,12 @@ def value_to_type(hint: Any, value: Any) -> Any:  # Any: hint decides the type, 
     """
     if hint is Any or hint is object:
         return value
-    return _by_arms(partial(_convert, value), hint)
+    try:
+        return _convert(value, hint)
+    except ConversionError as whole:
+        if isinstance(whole.__cause__, msgspec.MsgspecError):
+            raise
+        return _by_parts(hint, value, whole)
 
 
 def name_of_type(hint: Any) -> str:  # Any: annotations are of no common type
@@ -84,22 +98,17 @@ def name_of_type(hint: Any) -> str:  # Any: annotations are of no common type
     return str(hint)
 
 
-def _by_arms(read: Any, hint: Any) -> Any:  # Any: a reader of any type; hints are of no common type
-    """Read as `hint`; a union that msgspec cannot tell apart is tried arm by arm, in order."""
+def _by_parts(
+    hint: Any,  # Any: annotations are of no common type
+    value: Any,  # Any: JSON data
+    whole: ConversionError,
+) -> Any:  # Any: hint decides the type
     try:
-        return read(hint)
-    except ConversionError as whole:
-        arms = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
-        if not arms or isinstance(whole.__cause__, msgspec.MsgspecError):
-            raise
-        problems: list[str] = []
-        for arm in arms:
-            try:
-                return _by_arms(read, arm)
-            except ConversionError as error:
-                problems.append(str(error))
-        text = f"expected {name_of_type(hint)}, and no member fits: " + "; ".join(problems)
-        raise ConversionError(text) from whole
+        return convert_by_parts(_convert, hint, value)
+    except ConversionError as error:
+        if str(error) == str(whole):
+            raise whole from whole.__cause__
+        raise ConversionError(f"expected {name_of_type(hint)}: {error}") from error
 
 
 def _read(text: bytes, hint: Any) -> Any:  # Any: hint decides the type
@@ -131,6 +140,8 @@ def _encode_other(value: Any) -> Any:  # Any: the hook's own types
     """What msgspec has no rule for; called for each such part of a value."""
     if isinstance(value, deque):
         return list(cast("deque[object]", value))
+    if isinstance(value, PurePath):
+        return str(value)
     # A subclass may override __str__ and its kind; the base's own conversion is meant.
     if isinstance(value, str):
         return str.__str__(value)
@@ -145,11 +156,18 @@ def _decode_other(hint: Any, value: Any) -> Any:  # Any: the hook's own types
     origin = get_origin(hint) or hint
     if origin is deque and isinstance(value, list):
         members = (get_args(hint) or (Any,))[0]
-        return deque(_convert(value, types.GenericAlias(list, (members,))))
+        return deque(value_to_type(types.GenericAlias(list, (members,)), value))
     if isinstance(origin, type):
+        if issubclass(origin, PurePath) and isinstance(value, str):
+            return origin(value)
         for plain in (str, int, float):
             if issubclass(origin, plain) and type(value) is plain:
                 return origin(value)
+        if not issubclass(origin, _READ_BY_MSGSPEC) and not isinstance(value, origin):
+            raise TypeError(
+                f"nothing is known of the fields of `{name_of_type(origin)}`; make it a dataclass "
+                "or a msgspec Struct"
+            )
     return value
 
 
@@ -157,6 +175,9 @@ def _refusal(value: object, error: Exception) -> ConversionError:
     place, part = _locate(value)
     where = f" at {place}" if place != "$" else ""
     reason = f": {error}" if str(error) else ""
+    if isinstance(part, Mapping):
+        keys = (key for key in cast("Mapping[object, object]", part) if not _encodes({key: 0}))
+        reason = "".join(f": a key is a {name_of_type(type(key))}" for key in islice(keys, 1))
     return ConversionError(
         f"a value of type {name_of_type(type(part))}{where} has no JSON form{reason}; pass a "
         "dataclass, a msgspec Struct or plain data instead"
