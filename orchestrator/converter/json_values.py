@@ -13,7 +13,6 @@ import math
 import types
 from collections import deque
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from pathlib import PurePath
 from typing import Any, cast, get_args, get_origin
 
@@ -174,14 +173,19 @@ def _decode_other(hint: Any, value: Any) -> Any:  # Any: the hook's own types
 def _refusal(value: object, error: Exception) -> ConversionError:
     place, part = _locate(value)
     where = f" at {place}" if place != "$" else ""
-    reason = f": {error}" if str(error) else ""
-    if isinstance(part, Mapping):
-        keys = (key for key in cast("Mapping[object, object]", part) if not _encodes({key: 0}))
-        reason = "".join(f": a key is a {name_of_type(type(key))}" for key in islice(keys, 1))
+    reason = _wrong_key(part) or (f": {error}" if str(error) else "")
     return ConversionError(
         f"a value of type {name_of_type(type(part))}{where} has no JSON form{reason}; pass a "
         "dataclass, a msgspec Struct or plain data instead"
     )
+
+
+def _wrong_key(part: object) -> str:
+    if isinstance(part, Mapping):
+        for key in cast("Mapping[object, object]", part):
+            if not _encodes({key: 0}):
+                return f": a key is a {name_of_type(type(key))}"
+    return ""
 
 
 def _locate(value: object) -> tuple[str, object]:
