@@ -1,16 +1,16 @@
 """The loop that does the duties of one process: joins the others, looks at its shards, acts,
 sleeps.
 
-Once a second it looks at all of its shards, in one write; in between it sleeps, and looks only at a
-shard of which it knows that a row is due. Who arms something that is due soon calls `expect`, so
-that nobody waits for a poll. An error of one row is logged and the row stays: it is taken up again
-in the next full round.
+Once a second it renews its membership and looks at all of its shards, in one write; in between it
+sleeps, and looks only at a shard of which it knows that a row is due. Who arms something that is
+due soon calls `expect`, so that nobody waits for a poll. An error of one row is logged and the row
+stays: it is taken up again in the next full round.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 
 from orchestrator.core.shard import owners
 from orchestrator.engine.redrive import Redrive
@@ -76,9 +76,12 @@ class Duties:
     async def once(self) -> int:
         """One round over all shards of this process; milliseconds until the next look."""
         self._full_round_at_ms = self._clock.now_ms() + IDLE_POLL_MS
-        members = tuple(await self._store.join(self._process))
-        self._share = frozenset(owners(self._store.shards, members, self._process))
-        await self._look({*self._share, *self._due()})
+        known = {*self._share, *self._due()}
+        # Issued together, they are one write: that is all an idle process sends in a second.
+        members, dues = await asyncio.gather(self._store.join(self._process), self._read(known))
+        self._share = frozenset(owners(self._store.shards, tuple(members), self._process))
+        await self._act_on(dues)
+        await self._look(self._share - known)
         return self._wait_ms()
 
     async def _round(self) -> int:
@@ -104,14 +107,19 @@ class Duties:
 
     async def _look(self, shards: Set[ShardId]) -> None:
         """Act on what is due in `shards`."""
+        await self._act_on(await self._read(shards))
+
+    async def _read(self, shards: Set[ShardId]) -> Sequence[tuple[ShardId, Due]]:
         if not shards:
-            return
+            return ()
         for shard in shards:
             self._due_at_ms.pop(shard, None)
         in_order = sorted(shards)
-        for shard, due in zip(
-            in_order, await self._store.due(in_order, limit=DUE_ROWS_MAX), strict=True
-        ):
+        dues = await self._store.due(in_order, limit=DUE_ROWS_MAX)
+        return tuple(zip(in_order, dues, strict=True))
+
+    async def _act_on(self, dues: Sequence[tuple[ShardId, Due]]) -> None:
+        for shard, due in dues:
             await self._act(shard, due)
 
     async def _act(self, shard: ShardId, due: Due) -> None:

@@ -121,7 +121,7 @@ async def test_an_idle_process_writes_once_a_round_and_changes_no_shard(
     counters = store._connection.counters
     shards = [ShardId(shard) for shard in range(store.shards)]
     writes, changes = counters.value("redis_writes"), await changes_of(admin)
-    await asyncio.gather(store.due(shards, limit=10), store.join(ME), store.announce(ME))
+    await asyncio.gather(store.join(ME), store.due(shards, limit=10), store.announce(ME))
     assert counters.value("redis_writes") - writes == 1
     assert await changes_of(admin) - changes == 2, "only membership and sign of life are stored"
 

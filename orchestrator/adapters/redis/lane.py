@@ -144,6 +144,7 @@ class Lane:
     async def _write(self, socket: Socket) -> None:
         while True:
             await self._news.wait()
+            await asyncio.sleep(0)  # Tasks that the same event has woken call in this turn too.
             self._news.clear()
             if self._is_left:
                 return
