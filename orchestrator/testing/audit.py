@@ -152,7 +152,9 @@ def _none_overlap(attempts: _Attempts, by_pid: _ByPid) -> Check:
             for second in all_of_it[index + 1 :]:
                 if end_us is not None and second.begun.time_us >= end_us:
                     continue
-                if _interrupted(first, second.begun.time_us, by_pid):
+                if _interrupted(first, second.begun.time_us, by_pid) or _came_late(
+                    second, first.begun.time_us, by_pid
+                ):
                     excused += 1
                     continue
                 violations.append(f"{first} was running when {second} began")
@@ -166,7 +168,9 @@ def _none_overlap(attempts: _Attempts, by_pid: _ByPid) -> Check:
 def _none_repeats_without_reason(attempts: _Attempts, by_pid: _ByPid) -> Check:
     violations: list[str] = []
     repeated = interrupted = retries = 0
-    for all_of_it in attempts.values():
+    for by_time in attempts.values():
+        # What a frozen process begins late is still the attempt that the others repeat.
+        all_of_it = sorted(by_time, key=lambda one: (one.begun.attempt, one.begun.time_us))
         interrupted += sum(_was_interrupted(attempt, by_pid) for attempt in all_of_it)
         repeats = 0
         for index, attempt in enumerate(all_of_it[1:], start=1):
@@ -209,9 +213,20 @@ def _was_interrupted(attempt: Attempt, by_pid: _ByPid) -> bool:
     )
 
 
+def _came_late(attempt: Attempt, us: int, by_pid: _ByPid) -> bool:
+    """Whether it began after `us` because its process was frozen then: one that is frozen between
+    the record of its begin and its user code comes back to the past."""
+    begun = attempt.begun
+    return begun.time_us > us and any(
+        one.kind == "frozen" and one.touches(us, us) for one in by_pid.get(begun.pid, ())
+    )
+
+
 def _interrupted(attempt: Attempt, before_us: int, by_pid: _ByPid) -> bool:
     """Before `before_us`, while it ran or after: a process that is killed between the end of user
     code and the record of its result has lost the result."""
+    if _came_late(attempt, before_us, by_pid):
+        return True
     ended = attempt.ended
     if ended is not None and ended.outcome == "cancelled" and ended.time_us <= before_us:
         return True

@@ -186,3 +186,15 @@ def test_the_same_attempt_number_in_one_process_twice_is_two_attempts() -> None:
     _, overlap, repeated = audit(begin(10), begin(12), end(20), end(30))
 
     assert (overlap.kept, repeated.kept) == (False, False)
+
+
+def test_an_attempt_that_was_frozen_before_its_code_may_begin_after_the_one_that_replaced_it() -> (
+    None
+):
+    replaced = [begin(20, attempt=2, pid=2), end(60, attempt=2, pid=2)]
+    rows = [*replaced, begin(50, pid=1), end(70, pid=1)]
+
+    assert broken(audit(*rows, recorded_us=65, done=[frozen(1, 5, 45)])) == [False, False, False]
+    assert broken(audit(*rows, recorded_us=65, done=[frozen(2, 5, 45)])) == [False, False, True]
+    assert broken(audit(*rows, recorded_us=65)) == [False, True, True]
+    assert audit(*rows, done=[frozen(1, 5, 15)])[1].violations, "back before the second began"
