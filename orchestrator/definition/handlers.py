@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NamedTuple, TypeVar, overload
 
 from orchestrator.definition.signature import AnyFunction, Signature, read_signature
+from orchestrator.ids import check_name
 
 _SIGNAL = "__orchestrator_signal__"
 _QUERY = "__orchestrator_query__"
@@ -71,7 +72,7 @@ def signal(
     """Mark a method, sync or async, as the handler of a signal; the default name is the method's.
 
     Raises:
-        ValueError: both `name` and `dynamic`.
+        ValueError: both `name` and `dynamic`, or a name that cannot be one.
     """
 
     def decorate(target: _Function) -> _Function:
@@ -99,7 +100,7 @@ def query(
     """Mark a sync method as the handler of a query; it may read but not change the workflow.
 
     Raises:
-        ValueError: it is `async def`, or both `name` and `dynamic`.
+        ValueError: it is `async def`, both `name` and `dynamic`, or a name that cannot be one.
     """
 
     def decorate(target: _Function) -> _Function:
@@ -167,7 +168,9 @@ def check_sync(function: AnyFunction) -> None:
 def _name(target: AnyFunction, name: str | None, *, dynamic: bool) -> str | None:
     if dynamic and name is not None:
         raise ValueError(f"{target.__qualname__}: give a name or dynamic=True, not both")
-    return None if dynamic else name or target.__name__
+    if dynamic:
+        return None
+    return check_name(f"name of {target.__qualname__}", target.__name__ if name is None else name)
 
 
 def _handlers(cls: type, mark: str, kind: str) -> Mapping[str | None, HandlerDefinition]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 
 from orchestrator.definition.handlers import HandlerDefinition, queries_of, signals_of
 from orchestrator.definition.signature import AnyFunction, Signature, read_signature
+from orchestrator.ids import check_name
 
 _RUN = "__orchestrator_run__"
 _INIT = "__orchestrator_init__"
@@ -150,8 +151,7 @@ def _define(
 ) -> WorkflowDefinition:
     if not inspect.isclass(cls):
         raise ValueError(f"@workflow.defn belongs on a class, found {cls!r}")
-    if not name:
-        raise ValueError(f"{_where(cls)}: a workflow's name must not be empty")
+    check_name(f"name of workflow {_where(cls)}", name)
     for kind in failure_exception_types:
         if not (inspect.isclass(kind) and issubclass(kind, BaseException)):
             raise ValueError(

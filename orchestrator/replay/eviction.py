@@ -13,8 +13,9 @@ from orchestrator.replay.loop import DurableLoop
 
 _ROUNDS_MAX = 20
 """Code that swallows cancellation more often than this stays, and the caller is told."""
-_STEPS_MAX = 10_000
+_STEPS_MAX = 1_000
 """Of one round, and more for many tasks: code may also yield for ever."""
+_STEPS_PER_TASK = 20
 
 
 def unwind(loop: DurableLoop) -> bool:
@@ -52,7 +53,7 @@ def _cancel(task: asyncio.Task[Any]) -> None:  # Any: tasks of any result
 
 
 def _drain(loop: DurableLoop) -> None:
-    steps_left = _STEPS_MAX + len(loop.tasks)
+    steps_left = _STEPS_MAX + _STEPS_PER_TASK * len(loop.tasks)
     while loop.has_ready and steps_left > 0:
         try:
             steps_left = loop.drain(steps_left)

@@ -12,6 +12,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 from orchestrator.common import RetryPolicy
 from orchestrator.definition.activity import activity_name
 from orchestrator.definition.signature import result_type as annotated_result
+from orchestrator.ids import check_name, check_task_queue
 from orchestrator.replay.context import current_run
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.policies import to_options
@@ -122,13 +123,17 @@ def start_activity(
         activity_id: By default a number.
 
     Raises:
-        ValueError: neither close time-out is given, both `arg` and `args` are, or the activity is
-            not decorated.
+        ValueError: neither close time-out is given, both `arg` and `args` are, the activity is not
+            decorated, or a name cannot be one.
         ConversionError: an argument cannot be converted.
     """
     if start_to_close_timeout is None and schedule_to_close_timeout is None:
         raise ValueError("an activity needs start_to_close_timeout or schedule_to_close_timeout")
-    name = activity_name(activity)
+    name = check_name("activity type", activity_name(activity))
+    if activity_id is not None:
+        check_name("activity id", activity_id)
+    if task_queue is not None:
+        check_task_queue(task_queue)
     if result_type is None and not isinstance(activity, str):
         result_type = annotated_result(activity)
     current = current_run()

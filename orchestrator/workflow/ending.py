@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from orchestrator.common import RetryPolicy
 from orchestrator.definition.workflow import WorkflowDefinition
+from orchestrator.ids import check_name, check_task_queue
 from orchestrator.replay.context import current_run
 from orchestrator.replay.control import ContinueAsNewError
 from orchestrator.replay.policies import to_options
@@ -33,7 +34,8 @@ def continue_as_new(
     too. Signals that no handler has taken are the next run's.
 
     Raises:
-        ValueError: both `arg` and `args` are given, or `workflow` is not a workflow.
+        ValueError: both `arg` and `args` are given, `workflow` is not a workflow, or a name cannot
+            be one.
         ConversionError: a value cannot be converted.
     """
     current = current_run()
@@ -41,6 +43,10 @@ def continue_as_new(
     name = workflow
     if workflow is not None and not isinstance(workflow, str):
         name = WorkflowDefinition.of_run(workflow)[0]
+    if name is not None:
+        check_name("workflow type", name)
+    if task_queue is not None:
+        check_task_queue(task_queue)
     convert = current.values.to_payloads
     notes = None if memo is None else dict(zip(memo, convert(list(memo.values())), strict=True))
     raise ContinueAsNewError(

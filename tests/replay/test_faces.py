@@ -409,6 +409,14 @@ async def calls_wrongly(self, how: str) -> None:
     if how == "policy":
         policy = RetryPolicy(backoff_coefficient=0.5)
         await workflow.execute_activity("a", start_to_close_timeout=CLOSE, retry_policy=policy)
+    if how == "braces":
+        await workflow.execute_activity("a{b}", start_to_close_timeout=CLOSE)
+    if how == "bell":
+        await workflow.execute_activity("a", activity_id="\a", start_to_close_timeout=CLOSE)
+    if how == "queue":
+        await workflow.execute_activity("a", task_queue="a b", start_to_close_timeout=CLOSE)
+    if how == "next":
+        workflow.continue_as_new(workflow="x" * 2000)
     if how == "many":
         for _ in range(2001):
             workflow.start_activity("a", start_to_close_timeout=CLOSE)
@@ -428,6 +436,10 @@ async def calls_wrongly(self, how: str) -> None:
         ("value", "value 1: a value of type object has no JSON form"),
         ("id", "an activity with id 'x' is pending"),
         ("policy", "backoff_coefficient must be"),
+        ("braces", "activity type: expected no braces"),
+        ("bell", "activity id: expected no control characters"),
+        ("queue", "task queue: expected 1 to 200 bytes without spaces"),
+        ("next", "workflow type: expected at most 1000 bytes"),
         ("many", "2000 activities are pending"),
         ("timers", "10000 timers are running"),
     ],

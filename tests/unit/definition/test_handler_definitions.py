@@ -98,6 +98,15 @@ def test_a_name_and_dynamic_at_once_are_refused() -> None:
         workflow.signal(name="a", dynamic=True)(lambda self: None)
 
 
+def test_names_that_could_break_a_key_or_a_log_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected no control characters"):
+        workflow.signal(name="a\nb")(lambda self: None)
+    with pytest.raises(ValueError, match="expected a text that is not empty"):
+        workflow.query(name="")(lambda self: None)
+    with pytest.raises(ValueError, match="name of workflow Made: expected no braces"):
+        workflow.defn(name="{a}")(_class())
+
+
 def test_a_query_that_waits_is_refused() -> None:
     async def ask(self: object) -> None: ...
 
