@@ -65,6 +65,6 @@ def _report(error: BaseException, *, debug: bool, whole: BaseException) -> int:
 
 
 def _one_line(text: str) -> str:
-    from orchestrator.telemetry.log import escape_controls
+    from orchestrator.telemetry.escaping import escape_controls
 
     return escape_controls(" ".join(text.split("\n")))

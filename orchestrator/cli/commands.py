@@ -7,44 +7,54 @@ docstrings are their help. Whatever is heavy they import when they run.
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group
 from rich.console import Console
 
 from orchestrator.cli.exits import CommandError, ExitCode
 
 _PLAIN_WIDTH = 100_000
 """Output that is not a terminal is never wrapped."""
-_HELP = "Durable workflows on RabbitMQ and Redis."
-_EPILOGUE = (
-    "Every command also takes --debug (tracebacks) and reads ORCHESTRATOR_BROKER, "
-    "ORCHESTRATOR_STORE, ORCHESTRATOR_NAMESPACE and orchestrator.toml.\n"
-    "Exit codes: 0 done, 1 failed, 2 wrong usage or set-up, 3 not found, 4 a server is not there, "
-    "5 timed out, 6 the workflow id is taken."
-)
-_COMMANDS = {
-    "worker": "orchestrator.cli.worker:worker",
-    "demo": "orchestrator.cli.demo.command:demo",
-    "bench": "orchestrator.cli.bench.command:bench",
-    "engine": "orchestrator.cli.engine:engine",
-    "health": "orchestrator.cli.health:health",
-    "start": "orchestrator.cli.workflows:start",
-    "result": "orchestrator.cli.workflows:result",
-    "signal": "orchestrator.cli.workflows:signal",
-    "query": "orchestrator.cli.workflows:query",
-    "cancel": "orchestrator.cli.workflows:cancel",
-    "terminate": "orchestrator.cli.workflows:terminate",
-    "resume": "orchestrator.cli.workflows:resume",
-    "list": "orchestrator.cli.listing:list_",
-    "count": "orchestrator.cli.listing:count",
-    "describe": "orchestrator.cli.inspection:describe",
-    "show": "orchestrator.cli.inspection:show",
-    "topology": "orchestrator.cli.topology:topology",
-    "doctor": "orchestrator.cli.doctor:doctor",
-    "dead": "orchestrator.cli.dead:dead",
+_HELP = """Durable workflows on RabbitMQ and Redis.
+
+Every command that connects takes --broker, --store and --namespace; what is not given is read from
+ORCHESTRATOR_BROKER, ORCHESTRATOR_STORE and ORCHESTRATOR_NAMESPACE, then from orchestrator.toml,
+then it is the local default. With --debug errors come with their tracebacks.
+
+Exit codes: 0 done; 1 failed: the workflow, or a check; 2 the command line, a setting or a server's
+set-up is wrong; 3 not found; 4 a server does not answer; 5 timed out; 6 the workflow id is taken;
+70 a bug; 130 interrupted. A second SIGTERM or Ctrl-C ends a worker at once, with 143 or 130."""
+_COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "Run": {
+        "worker": "orchestrator.cli.worker:worker",
+        "engine": "orchestrator.cli.engine:engine",
+        "health": "orchestrator.cli.health:health",
+    },
+    "Workflows": {
+        "start": "orchestrator.cli.workflows:start",
+        "result": "orchestrator.cli.workflows:result",
+        "list": "orchestrator.cli.listing:list_",
+        "count": "orchestrator.cli.listing:count",
+        "describe": "orchestrator.cli.inspection:describe",
+        "show": "orchestrator.cli.inspection:show",
+        "signal": "orchestrator.cli.workflows:signal",
+        "query": "orchestrator.cli.workflows:query",
+        "cancel": "orchestrator.cli.workflows:cancel",
+        "terminate": "orchestrator.cli.workflows:terminate",
+        "resume": "orchestrator.cli.workflows:resume",
+    },
+    "Servers": {
+        "doctor": "orchestrator.cli.doctor:doctor",
+        "topology": "orchestrator.cli.topology:topology",
+        "dead": "orchestrator.cli.dead:dead",
+    },
+    "Try and measure": {
+        "demo": "orchestrator.cli.demo.command:demo",
+        "bench": "orchestrator.cli.bench.command:bench",
+    },
 }
-"""Name → where its function is."""
+"""Group → name → where the command's function is."""
 
 
 def run(tokens: list[str]) -> int:
@@ -55,8 +65,7 @@ def run(tokens: list[str]) -> int:
     """
     app = make_app(plain=not sys.stdout.isatty())
     if not tokens or tokens[0].startswith("-"):
-        for name in _COMMANDS:
-            _ = app[name]  # The overview shows the first line of each command's help.
+        load_all(app)
     try:
         result: object = app(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
@@ -71,7 +80,6 @@ def make_app(*, plain: bool) -> App:
     app = App(
         name="orchestrator",
         help=_HELP,
-        help_epilogue=_EPILOGUE,
         help_format="plaintext",
         help_formatter="plain" if plain else "default",
         console=Console(width=_PLAIN_WIDTH, no_color=True) if plain else None,
@@ -79,12 +87,23 @@ def make_app(*, plain: bool) -> App:
         backend="asyncio",
         suppress_keyboard_interrupt=False,
     )
-    for name, where in _COMMANDS.items():
-        app.command(where, name=name)
+    for number, (title, members) in enumerate(_COMMANDS.items()):
+        group = Group(title, sort_key=number)
+        for place, (name, where) in enumerate(members.items()):
+            app.command(where, name=name, group=group, sort_key=place)
     return app
 
 
+def load_all(app: App) -> None:
+    """Import every command: the overview shows the first line of each one's help."""
+    for members in _COMMANDS.values():
+        for name in members:
+            _ = app[name]
+
+
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("orchestrator")
     except PackageNotFoundError:
@@ -98,4 +117,4 @@ def _text(error: CycloptsError) -> str:
 
 def _help_call(error: CycloptsError) -> str:
     chain = error.command_chain or ()
-    return " ".join(("orchestrator", *(name for name in chain if name in _COMMANDS), "--help"))
+    return " ".join(("orchestrator", *chain, "--help"))

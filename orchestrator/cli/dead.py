@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter, validators
@@ -57,6 +56,8 @@ async def list_(
 
 async def _peek(broker: Broker, limit: int) -> Sequence[Delivery]:
     """The first letters; all of them stay unacknowledged."""
+    import asyncio
+
     from orchestrator.ports.broker import DeadQueue
 
     expected = min(limit, await broker.ready(DeadQueue()) or 0)

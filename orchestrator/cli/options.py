@@ -73,7 +73,7 @@ class Logs:
         """Write logs as asked from now on."""
         from orchestrator.telemetry.log import configure
 
-        configure(json=self.log_json, level=self.log_level)
+        configure(json=self.log_json, level=self.log_level, whole_process=True)
 
 
 @Parameter(name="*")

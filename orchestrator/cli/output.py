@@ -41,7 +41,7 @@ _STYLES: Mapping[str, str] = {
 
 def write_line(text: str) -> None:
     """One line of output, whatever `text` holds."""
-    from orchestrator.telemetry.log import escape_controls
+    from orchestrator.telemetry.escaping import escape_controls
 
     sys.stdout.write(escape_controls(text) + "\n")
 
@@ -56,7 +56,7 @@ def write_json(value: object) -> None:
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table; nothing at all when there are no rows."""
-    from orchestrator.telemetry.log import escape_controls
+    from orchestrator.telemetry.escaping import escape_controls
 
     cells = [[escape_controls(cell) for cell in row] for row in rows]
     if not cells:
@@ -104,7 +104,7 @@ _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
 def _printable_json(encoded: str) -> str:
     """JSON may hold control characters above U+007F as they are; as `\\uXXXX` it means the same."""
-    from orchestrator.telemetry.log import escape_controls
+    from orchestrator.telemetry.escaping import escape_controls
 
     if encoded == escape_controls(encoded):
         return encoded

@@ -61,7 +61,7 @@ async def run_worker(plan: WorkerPlan, *, stop: asyncio.Event | None = None) -> 
         UnavailableError: a server does not answer within 5 s, or the health port cannot be had.
         MisconfiguredError: a setting is bad, or a server cannot keep the promises.
     """
-    configure(json=plan.log_json, level=plan.log_level)
+    configure(json=plan.log_json, level=plan.log_level, whole_process=True)
     app = _chosen(load_app(plan.module, folder=Path.cwd()), plan)
     client = await Client.connect(
         broker=plan.broker,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO, TypeAlias, cast
@@ -19,13 +18,12 @@ import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from orchestrator.telemetry.escaping import escape_controls
+
 Logger: TypeAlias = BoundLogger
 """What `get_logger` gives, for annotations elsewhere."""
 _ROOT = "orchestrator"
 _FIELDS = "fields"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""C0, DEL, C1, line separators, changes of writing direction, lone surrogates."""
-_KEEP_LINES = re.compile("(?!\n)" + _CONTROL.pattern)
 _LINES_FIELD = "exception"
 """A traceback is the only value of several lines."""
 
@@ -40,6 +38,7 @@ def configure(
     *,
     stream: TextIO | None = None,
     environment: Mapping[str, str] | None = None,
+    whole_process: bool = False,
 ) -> None:
     """Write the package's logs to a stream. A second call replaces the first.
 
@@ -48,6 +47,8 @@ def configure(
         level: Least level that is written: a number of `logging` or a name in any case.
         stream: Standard error when None.
         environment: `os.environ` when None. A non-empty NO_COLOR means no colours.
+        whole_process: The logs of everybody else too, from info on, in the same form: for a process
+            that is ours, where what user code logs would otherwise be lost.
 
     Raises:
         ValueError: `level` is no level.
@@ -58,11 +59,16 @@ def configure(
     colors = terminal and not variables.get("NO_COLOR")
     handler = _OurHandler(target)
     handler.setFormatter(_formatter(json=not terminal if json is None else json, colors=colors))
-    logger = logging.getLogger(_ROOT)
-    logger.setLevel(level.upper() if isinstance(level, str) else level)
-    for old in [one for one in logger.handlers if isinstance(one, _OurHandler)]:
-        logger.removeHandler(old)
-    logger.addHandler(handler)
+    ours, everybody = logging.getLogger(_ROOT), logging.getLogger()
+    ours.setLevel(level.upper() if isinstance(level, str) else level)
+    for logger in (ours, everybody):
+        for old in [one for one in logger.handlers if isinstance(one, _OurHandler)]:
+            logger.removeHandler(old)
+    if whole_process:
+        everybody.setLevel(max(ours.level, logging.INFO))
+        everybody.addHandler(handler)
+    else:
+        ours.addHandler(handler)
 
 
 def get_logger(name: str) -> BoundLogger:
@@ -93,16 +99,6 @@ def bind(
         "attempt": attempt,
     }
     return logger.bind(**{name: value for name, value in fields.items() if value is not None})
-
-
-def escape_controls(text: str) -> str:
-    r"""`text` with control characters written as `\x1b` or `\u2028`."""
-    return _CONTROL.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _to_record(
@@ -162,4 +158,4 @@ def _escape_values(
 def _escaped(key: str, value: object) -> object:
     if not isinstance(value, str):
         return value  # both renderers escape inside nested values
-    return _KEEP_LINES.sub(_escape, value) if key == _LINES_FIELD else escape_controls(value)
+    return escape_controls(value, keep_lines=key == _LINES_FIELD)

@@ -19,11 +19,12 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _logger_as_it_was() -> Iterator[None]:
-    logger = logging.getLogger("orchestrator")
-    handlers, level = list(logger.handlers), logger.level
+    loggers = [logging.getLogger("orchestrator"), logging.getLogger()]
+    before = [(list(logger.handlers), logger.level) for logger in loggers]
     yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
+    for logger, (handlers, level) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
 
 
 def _json_of(stream: io.StringIO) -> dict[str, object]:
@@ -156,3 +157,19 @@ def test_an_application_with_its_own_logging_gets_our_records(
 
 def test_escapes_are_readable() -> None:
     assert escape_controls("a\x00b\u2028ü\ud800") == "a\\x00b\\u2028ü\\ud800"
+
+
+def test_a_whole_process_logs_alike_each_record_once() -> None:
+    stream = io.StringIO()
+    configure(stream=stream, level="debug", whole_process=True)
+    get_logger("worker").debug("ours")
+    logging.getLogger("shop").info("theirs %s", 7)
+    logging.getLogger("shop").debug("too much")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["logger"]) for line in lines] == [
+        ("ours", "orchestrator.worker"),
+        ("theirs 7", "shop"),
+    ]
+    configure(stream=io.StringIO())
+    logging.getLogger("shop").warning("no longer ours")
+    assert len(stream.getvalue().splitlines()) == 2
