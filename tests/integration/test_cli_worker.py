@@ -102,6 +102,7 @@ async def test_a_second_signal_ends_all_processes_at_once(
     arguments = ("worker", "shop", "--processes", "2")
     async with Program(*arguments, folder=folder, environment=environment) as worker:
         children = await worker.logged("worker_process_started", 2)
+        await worker.logged("worker_started", 2)
         await start_waiting(client)
         await until((folder / "flag.begun").exists)
         worker.signal(signal.SIGTERM)
