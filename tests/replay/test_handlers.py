@@ -6,6 +6,7 @@ import asyncio
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -336,3 +337,41 @@ def test_a_condition_that_stays_false_times_out_and_a_true_one_takes_its_timer_b
     paid.step()
     assert kinds(paid.step(paid.signaled("pay"))) == ["CancelTimer 1", "CompleteWorkflowExecution"]
     paid.check_replays()
+
+
+@workflow.defn
+class Deep:
+    @workflow.run
+    async def run(self) -> None:
+        await self.outer()
+
+    async def outer(self) -> None:
+        await asyncio.gather(self.inner(), workflow.wait_condition(lambda: False))
+
+    async def inner(self) -> None:
+        await asyncio.sleep(60)  # here
+
+
+def test_the_stack_query_tells_where_each_task_waits() -> None:
+    driven = Driven(Deep)
+    driven.step()
+    answer = driven.run.query("__stack_trace", ())
+    assert isinstance(answer, Payload)
+    (text,) = CONVERTER.from_payloads([answer])
+    blocks = text.split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == ["run Deep:", "Task-2:", "Task-3:"]
+    line = next(
+        number
+        for number, text in enumerate(Path(__file__).read_text(encoding="utf-8").splitlines(), 1)
+        if text.endswith("# here")
+    )
+    assert f'test_handlers.py", line {line}, in inner' in blocks[1]
+    assert driven.run.evict()
+
+
+def test_a_query_that_nobody_answers_names_those_that_are_known() -> None:
+    driven = Driven(Touchy)
+    driven.step()
+    answer = driven.run.query("absent", ())
+    assert isinstance(answer, Failure)
+    assert "no query handler is named 'absent'; known: draws, exits, state, wake" in answer.message
