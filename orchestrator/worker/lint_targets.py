@@ -12,7 +12,6 @@ import asyncio
 import builtins
 import concurrent.futures
 import datetime
-import inspect
 import os
 import pathlib
 import random
@@ -236,10 +235,12 @@ class Targets:
                 self._add_one(value, f"{prefix}{name}", remedy)
 
     def _add_one(self, value: object, what: str, remedy: str) -> None:
-        # A function that the audit wraps may have been imported by its old self.
-        for each in (value, inspect.unwrap(value) if callable(value) else value):
-            self._named[id(each)] = Target(what, remedy)
-            self._kept.append(each)
+        self._named[id(value)] = Target(what, remedy)
+        self._kept.append(value)
+        # A function that is wrapped, as the audit does, may have been imported by its old self.
+        wrapped = getattr(value, "__wrapped__", None)
+        if wrapped is not None:
+            self._add_one(wrapped, what, remedy)
 
 
 def _is_plain(value: object) -> bool:

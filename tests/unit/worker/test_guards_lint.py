@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import linecache
-import random
 import re
 import sys
 import time
@@ -183,13 +182,6 @@ def test_a_wrapped_function_is_the_same_as_its_original(monkeypatch: pytest.Monk
     @functools.wraps(time.sleep)
     def checked(seconds: float) -> None: ...
 
-    original = time.sleep
     monkeypatch.setattr(time, "sleep", checked)
-    assert workflows.sleep is original or workflows.sleep.__wrapped__ is not None
     found = [each.what for each in check_workflow(workflows.Clocks)]
     assert found.count("time.sleep") == 1
-
-
-def test_a_name_that_only_looks_like_a_clock_is_not_one() -> None:
-    assert random.Random is not None
-    assert [each for each in check_workflow(workflows.Blameless) if "time" in each.what] == []
