@@ -1,6 +1,7 @@
 # `make demo` and `make test` are all that a fresh Debian machine with Python 3.11 or newer needs.
 # Both make the virtual environment and find or install the two servers; then the one runs food
-# orders through accidents, and the other checks style and types and runs every test.
+# orders through accidents, and the other checks style and types and runs the tests. `make slow`
+# runs those that kill servers, build images and take their time.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,10 +18,14 @@ CHEAP := $(wildcard tests/unit tests/replay tests/contract)
 
 ENGINE ?= real
 
-.PHONY: test demo demo-servers fmt lint types unit contract newest servers clean
+.PHONY: test slow demo demo-servers fmt lint types unit contract newest servers clean
 
 test: servers lint types newest
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+# What takes its time: servers that are killed under load, images of workers, 500 orders in chaos.
+slow: .venv/ready servers
+	$(BIN)/pytest -m slow
 
 # The environment and the servers are made at the same time: a fresh machine waits for the slower
 # of the two. Servers that cannot be had are no reason to fail: the demo says so and does without.
@@ -72,7 +77,7 @@ newest:
 else
 newest: .venv-newest/ready servers
 	.venv-newest/bin/python --version
-	.venv-newest/bin/pytest $(CHEAP)
+	.venv-newest/bin/pytest -m "not slow" $(CHEAP)
 endif
 
 clean:

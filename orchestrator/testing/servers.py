@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -582,16 +583,17 @@ def _docker_answers() -> bool:
     return answer.returncode == 0
 
 
-def _redis_container(setup: Setup | None) -> Any:  # Any: testcontainers has no types
-    from testcontainers.core.container import DockerContainer
+def _docker_container(image: str, **options: str) -> Any:  # Any: testcontainers has no types
+    """Imported by name, because the type checkers of an installation without it must not look."""
+    containers: Any = import_module("testcontainers.core.container")  # Any: as above
+    return containers.DockerContainer(image, **options)
 
-    container: Any = DockerContainer(REDIS_IMAGE)  # Any: as above
+
+def _redis_container(setup: Setup | None) -> Any:  # Any: testcontainers has no types
     settings = _REDIS_OPTIONS if setup is None else (setup.conf,)
+    container = _docker_container(REDIS_IMAGE)
     return container.with_command(["redis-server", *settings]).with_exposed_ports(6379)
 
 
 def _rabbitmq_container() -> Any:  # Any: testcontainers has no types
-    from testcontainers.core.container import DockerContainer
-
-    container: Any = DockerContainer(RABBITMQ_IMAGE, hostname="rabbit")  # Any: as above
-    return container.with_exposed_ports(5672)
+    return _docker_container(RABBITMQ_IMAGE, hostname="rabbit").with_exposed_ports(5672)
