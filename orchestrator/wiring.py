@@ -26,7 +26,7 @@ from orchestrator.adapters.redis.facts import RedisFacts
 from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.config import Settings
-from orchestrator.exceptions import MisconfiguredError
+from orchestrator.exceptions import MisconfiguredError, UnavailableError
 from orchestrator.ids import Namespace, ProcessName, RunId, TaskQueue, WorkflowId
 from orchestrator.ports.broker import (
     ActivityQueue,
@@ -96,11 +96,17 @@ class Services:
         problems = [answer for answer in answers if isinstance(answer, BaseException)]
         if problems:
             await self.close()
-            raise problems[0]
+            raise _all_of(problems)
 
     async def close(self) -> None:
         """Disconnect. Never fails."""
         await asyncio.gather(self.broker.close(), self.store.close(), return_exceptions=True)
+
+
+def _all_of(problems: Sequence[BaseException]) -> BaseException:
+    """What to raise when both servers may have a problem: who mends one wants to know the other."""
+    away = [str(problem) for problem in problems if isinstance(problem, UnavailableError)]
+    return UnavailableError("; ".join(away)) if len(away) > 1 else problems[0]
 
 
 def services_of(settings: Settings) -> Services:

@@ -61,7 +61,7 @@ async def health(
 
 
 async def _process_problems(host: str, port: int, live: bool) -> Sequence[str]:
-    from orchestrator.worker.health import LIVE, READY, ask_health
+    from orchestrator.telemetry.health import LIVE, READY, ask_health
 
     try:
         answer = await ask_health(

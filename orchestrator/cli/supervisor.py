@@ -25,8 +25,8 @@ from orchestrator.cli.exits import CommandError, ExitCode
 from orchestrator.cli.worker_process import WorkerPlan
 from orchestrator.exceptions import UnavailableError
 from orchestrator.limits import CHILD_RESTART_MS, CHILD_STEADY_MS, HEALTH_ANSWER_MS
+from orchestrator.telemetry.health import READY, ask_health
 from orchestrator.telemetry.log import get_logger
-from orchestrator.worker.health import READY, ask_health
 
 _CANNOT_BEGIN = frozenset({ExitCode.USAGE, ExitCode.UNAVAILABLE})
 _LOCALHOST = "127.0.0.1"
@@ -115,7 +115,7 @@ class Supervisor:
         plan = msgspec.structs.replace(self.plan, health_port=0, health_socket=number)
         # A group of its own: Ctrl-C at a terminal reaches the supervisor alone, which passes it on.
         process = await asyncio.create_subprocess_exec(
-            *_program(plan), stdin=asyncio.subprocess.PIPE, pass_fds=(number,), process_group=0
+            *program(plan), stdin=asyncio.subprocess.PIPE, pass_fds=(number,), process_group=0
         )
         child.process, child.starts = process, child.starts + 1
         if process.stdin is not None:
@@ -174,8 +174,8 @@ def _listening() -> socket.socket:
     return listening
 
 
-def _program(plan: WorkerPlan) -> list[str]:
-    """How a child is started, with the very package that runs here.
+def program(plan: WorkerPlan) -> list[str]:
+    """The words with which a child is started, with the very package that runs here.
 
     `-m` looks into the current folder first. Only where our own package came from there, too, may
     it: elsewhere a folder that happens to be called `orchestrator` would be run instead.

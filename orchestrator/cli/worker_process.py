@@ -23,9 +23,9 @@ from orchestrator.cli.app_modules import AppModule, load_app
 from orchestrator.cli.exits import CommandError
 from orchestrator.client import Client
 from orchestrator.limits import DRAIN_MS
+from orchestrator.telemetry.health import HealthServer
 from orchestrator.telemetry.log import configure
 from orchestrator.worker import Worker
-from orchestrator.worker.health import HealthServer
 from orchestrator.worker.process import health_port, leave, run_until_signal
 
 

@@ -18,8 +18,8 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Protocol
 
+from orchestrator.telemetry.health import Check, HealthServer
 from orchestrator.telemetry.log import get_logger
-from orchestrator.worker.health import Check, HealthServer
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _CANCELLED_SECONDS = 2.0

@@ -194,7 +194,8 @@ async def test_servers_that_are_down_are_told_within_5_s_and_without_a_password(
     arguments = ("worker", "shop", "--processes", processes)
     async with Program(*arguments, folder=folder, environment=variables) as worker:
         assert await worker.code(seconds=8) == 4
-    assert f"127.0.0.1:{port}" in worker.err
+    assert f"Redis at redis://127.0.0.1:{port}" in worker.err
+    assert f"RabbitMQ at amqp://user:***@127.0.0.1:{port}" in worker.err
     assert "geheim" not in worker.err
     assert "Traceback" not in worker.err
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from orchestrator.exceptions import UnavailableError
+from orchestrator.telemetry.health import READY, HealthServer, ask_health
 from orchestrator.testing.environment import WorkflowEnvironment
 from orchestrator.testing.servers import free_port
 from orchestrator.worker import Worker
-from orchestrator.worker.health import READY, HealthServer, ask_health
 from tests.unit.client.workflows import Ordering
 
 PORT_OF_NOBODY = 1
