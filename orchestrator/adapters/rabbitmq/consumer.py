@@ -45,6 +45,9 @@ class RabbitDelivery:
         reason = headers.get(names.REASON_HEADER)
         if reason is None and headers.get(names.DEATH_REASON_HEADER) != names.FELL:
             reason = headers.get(names.DEATH_REASON_HEADER)
+        came = message.delivery
+        if reason is None and isinstance(came, commands.Basic.Deliver):
+            reason = names.unknown_key(came.exchange or "", came.routing_key or "")
         self._hand = hand
         self._tag = tag
         self.body: bytes = message.body

@@ -44,6 +44,18 @@ _NAME_BYTES_MAX = 255
 _NAME_KEPT_BYTES = 200
 
 
+def unknown_key(exchange: str, routing_key: str) -> str | None:
+    """Why a message that came through `exchange` is a dead letter, if its key is to blame:
+    RabbitMQ itself says nothing about what takes the way of an alternate exchange."""
+    for suffix, known in ((".requests", REQUESTS), (".completions", COMPLETIONS)):
+        if exchange.endswith(suffix) and routing_key not in known:
+            return (
+                f"exchange {exchange!r} has no queue for routing key {routing_key!r}; known: "
+                f"{', '.join(known)}"
+            )
+    return None
+
+
 def tasks_exchange(namespace: Namespace) -> str:
     """Direct; wake-ups and activity tasks."""
     return f"orc.{namespace}.tasks"
