@@ -5,7 +5,7 @@ call and those its code sends by itself, nothing else. Keys and channels are tho
 
     worker   workflow and activity workers, with the duties of the engine
     engine   the duties alone; its scripts are the workers'
-    client   clients of this package: start, signal, query, cancel, list, wait
+    client   clients of this package: start, signal, query, cancel, resume, list, wait
     viewer   people who look: reads, and no writes
     health   PING, for health checks
 
@@ -61,7 +61,7 @@ _ROLES: Mapping[str, _Role] = {
     "engine": _WORKER,
     "client": _Role(
         commands=(*_CONNECTING, *_SCRIPTING, *_OPENING, *_READING, *_LISTENING),
-        scripts=("start_run", "append_entry", "force_close"),
+        scripts=("start_run", "append_entry", "force_close", "move_row"),
         closes=True,
     ),
     "viewer": _Role(commands=(*_CONNECTING, *_READING, *_LOOKING, *_LOOKING_DEEPER), keys="%R~"),
