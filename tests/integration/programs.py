@@ -39,6 +39,11 @@ def block_for_ever(name: str) -> None:
     Path(name + ".begun").touch()
     time.sleep(3600)
 
+@activity.defn
+async def block_the_loop(name: str) -> None:
+    Path(name + ".begun").touch()
+    time.sleep(60)
+
 @workflow.defn
 class Greeting:
     @workflow.run
@@ -58,7 +63,8 @@ class Waiting:
             return self.notes[0]
         if kind == "failure":
             raise workflow_failure("out of salad")
-        step = block_for_ever if kind == "block" else wait_for_file
+        steps = {"block": block_for_ever, "loop": block_the_loop}
+        step = steps.get(kind, wait_for_file)
         return await workflow.execute_activity(
             step, name, start_to_close_timeout=timedelta(seconds=60))
 
@@ -76,7 +82,7 @@ def workflow_failure(text: str) -> Exception:
 
 task_queue = "shop"
 workflows = [Greeting, Waiting]
-activities = [greet, wait_for_file, block_for_ever]
+activities = [greet, wait_for_file, block_for_ever, block_the_loop]
 '''
 
 

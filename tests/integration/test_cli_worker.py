@@ -65,6 +65,17 @@ async def test_a_second_signal_ends_a_worker_at_once(
         assert not (folder / "flag.ended").exists()
 
 
+async def test_two_signals_end_a_worker_whose_event_loop_is_blocked(
+    folder: Path, environment: Mapping[str, str], client: Client
+) -> None:
+    async with Program("worker", "shop", folder=folder, environment=environment) as worker:
+        await start_waiting(client, "loop")
+        await until((folder / "flag.begun").exists)
+        worker.signal(signal.SIGTERM)
+        worker.signal(signal.SIGINT)  # Another one: two of a kind may become one on their way.
+        assert await worker.code(seconds=3) in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+
+
 @pytest.mark.slow
 async def test_a_thread_that_never_ends_does_not_keep_the_worker(
     folder: Path, environment: Mapping[str, str], client: Client
