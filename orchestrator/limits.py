@@ -160,6 +160,14 @@ ACTIVITIES_MAX = 100
 CACHED_WORKFLOWS_MAX = 1_000
 CRASHES_BEFORE_ISOLATION = 3
 """A run that took its worker down so often is executed alone in a child process."""
+ISOLATION_TIMEOUT_MS = 30_000
+"""How long a run may take that is tried alone, its imports and its whole replay included."""
+ISOLATION_END_MS = 2_000
+"""How long its process may take to write where it is when its time is over."""
+ISOLATION_MEMORY_BYTES = 1024 * 1024 * 1024
+"""What it may take beyond what its imports took."""
+ISOLATION_OUTPUT_BYTES = 64 * 1024
+"""The last bytes of its output that are kept."""
 CRASHES_BEFORE_PARKING = 6
 """A run that went on doing so although it survived alone is parked."""
 PENDING_ACTIVITIES_MAX = 2_000
