@@ -4,6 +4,7 @@ it names. `guards_lint` follows those names."""
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable
 from types import FunctionType
@@ -14,8 +15,11 @@ from orchestrator.worker.lint_scope import InstanceOf, Known, Meaning, Names
 from orchestrator.worker.lint_source import FunctionNode
 from orchestrator.worker.lint_targets import SETS, Target, Targets
 
-_KEEP_ORDER = (list, tuple, iter, enumerate, zip, map, filter, next, reversed)
-"""Builtins whose result or effect follows the order of what they are given."""
+_KEEP_ORDER = (
+    *(list, tuple, iter, enumerate, zip, map, filter, next, reversed),
+    *(asyncio.wait, asyncio.as_completed),
+)
+"""What has a result or effect that follows the order of what it is given."""
 _FORGET_ORDER = frozenset(
     id(each) for each in (sorted, set, frozenset, sum, min, max, any, all, len)
 )

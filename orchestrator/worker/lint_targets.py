@@ -98,8 +98,6 @@ _SURROUNDINGS = (
     "times",
 )
 _ASYNCIO: Mapping[str, str] = {
-    "wait": f"use workflow.wait(), which keeps the order of its list: {SETS}",
-    "as_completed": f"use workflow.as_completed(), which keeps the order of its list: {SETS}",
     "to_thread": THREADS,
     "run_coroutine_threadsafe": THREADS,
     "run": "await the coroutine: the workflow's own loop runs it",

@@ -12,6 +12,7 @@ from orchestrator.wiring import Services
 from orchestrator.worker.activity_tasks import ActivityTasks
 from orchestrator.worker.context import Expect
 from orchestrator.worker.execution import ActivityExecution
+from orchestrator.worker.isolation import Isolation
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.user_code import Guard
 from orchestrator.worker.workflow_tasks import WorkflowTasks
@@ -52,6 +53,13 @@ class Parts:
             expect=self.expect,
             mint=services.mint,
             guard=guard,
+            isolate=Isolation(
+                services.store,
+                services.clock,
+                namespace=services.namespace,
+                registry=self.registry,
+                data_converter=values,
+            ),
             counters=services.counters,
             failure_exception_types=failure_exception_types,
         )

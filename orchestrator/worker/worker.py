@@ -36,6 +36,7 @@ from orchestrator.units import to_ms
 from orchestrator.wiring import new_process_name
 from orchestrator.worker.execution import ActivityExecution, check_registry
 from orchestrator.worker.guards import ActivationGuard
+from orchestrator.worker.guards_lint import check_workflow, refuse
 from orchestrator.worker.health import server_problems
 from orchestrator.worker.parts import Parts
 from orchestrator.worker.presence import Presence
@@ -97,7 +98,8 @@ class Worker:
 
         Raises:
             ValueError: there is nothing to run, a definition breaks a rule, two have one name, a
-                sync activity has no place to run, or a bound is not positive.
+                sync activity has no place to run, a bound is not positive, or (`WorkflowCodeError`)
+                the code of a workflow cannot do the same again on replay.
         """
         if not workflows and not activities:
             raise ValueError("a worker needs at least one workflow or activity")
@@ -106,6 +108,7 @@ class Worker:
         self._task_queue = check_task_queue(task_queue)
         self._registry = Registry(workflows=workflows, activities=activities)
         check_registry(self._registry, activity_executor, shared_state_manager)
+        refuse(finding for cls in workflows for finding in check_workflow(cls))
         self._process = new_process_name()
         self._grace = graceful_shutdown_timeout
         self._workflow_slots = _at_least_1(

@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 
 from orchestrator.converter import DataConverter
+from orchestrator.definition.registry import Registry
 from orchestrator.definition.workflow import WorkflowDefinition
+from orchestrator.limits import CRASHES_BEFORE_ISOLATION
 from orchestrator.replay.facts import Activation, RunFacts
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
+from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
-from orchestrator.worker.isolation import isolate
+from orchestrator.worker.isolation import Isolation, isolate
 from orchestrator.worker.isolation_order import Bounds
 from tests.integration import crashing
+from tests.unit.memory_engine import NAMESPACE, WORKFLOW, Engine
+from tests.unit.worker.workers import Worker, append_signal, start, view
 
 _MIB = 1024 * 1024
 _BOUNDS = Bounds(timeout_ms=60_000, memory_bytes=256 * _MIB)
@@ -131,6 +136,54 @@ async def test_a_class_that_no_other_process_can_find_is_told_as_such() -> None:
     )
     assert reason is not None
     assert "made inside of a function" in reason
+
+
+async def test_a_run_that_takes_its_workers_down_is_parked_with_the_reason() -> None:
+    engine = Engine()
+    await engine.open()
+    for consumer in list(engine.broker._consumers):
+        await consumer.stop()
+    await start(engine, "Leaves")
+    for _ in range(CRASHES_BEFORE_ISOLATION):  # begun, and never heard of again
+        await engine.store.sync(WORKFLOW, task_timeout_ms=10_000, count_attempt=True)
+    isolation = Isolation(
+        engine.store,
+        engine.clock,
+        namespace=NAMESPACE,
+        registry=Registry(workflows=[crashing.Leaves]),
+        data_converter=DataConverter.default,
+    )
+    worker = await Worker(engine, workflows=[crashing.Leaves], isolate=isolation).open()
+    await engine.pass_time(60_000)
+    await worker.workflows.drain()
+    run = await view(engine)
+    assert run.status is RunStatus.RUNNING
+    assert run.problem is not None
+    assert run.problem.startswith(f"STALLED: os._exit(3) at {crashing.__file__}:")
+    await engine.broker.close()
+
+
+async def test_a_run_is_tried_with_all_that_waits_for_it() -> None:
+    engine = Engine()
+    await engine.open()
+    for consumer in list(engine.broker._consumers):
+        await consumer.stop()
+    worker = await Worker(engine, workflows=[crashing.LeavesLater]).open()
+    await start(engine, "LeavesLater")
+    isolation = Isolation(
+        engine.store,
+        engine.clock,
+        namespace=NAMESPACE,
+        registry=Registry(workflows=[crashing.LeavesLater]),
+        data_converter=DataConverter.default,
+    )
+    assert await isolation(WORKFLOW) is None
+    await worker.die()
+    await append_signal(engine, "a")
+    reason = await isolation(WORKFLOW)
+    assert reason is not None
+    assert reason.startswith("os._exit(0) at ")
+    await engine.broker.close()
 
 
 _PROGRAM = """

@@ -152,9 +152,11 @@ class Sets:
         for key in second.keys() - given:  # ! iteration over a set
             other.append(key)
         tasks = [asyncio.ensure_future(asyncio.sleep(n)) for n in first]
-        await asyncio.wait(tasks)  # ! asyncio.wait
-        for task in asyncio.as_completed(tasks):  # ! asyncio.as_completed
+        await asyncio.wait(tasks)
+        for task in asyncio.as_completed(tasks):
             await task
+        await asyncio.wait(set(tasks))  # ! iteration over a set
+        asyncio.as_completed({asyncio.sleep(1)})  # ! iteration over a set
         await asyncio.gather(*{asyncio.sleep(1)})  # ! iteration over a set
         return third, fourth, fifth, sixth
 
