@@ -4,6 +4,8 @@ them: workflow tasks, activity tasks, and the engine's duties.
 Names and meanings are those of Temporal's Python SDK.
 """
 
+from orchestrator.replay.control import RestrictedWorkflowAccessError
+from orchestrator.worker.guards_lint import Finding, WorkflowCodeError, check_workflow
 from orchestrator.worker.replayer import (
     Replayer,
     ReplayTaskError,
@@ -11,13 +13,19 @@ from orchestrator.worker.replayer import (
     WorkflowReplayResults,
 )
 from orchestrator.worker.shared_state import SharedStateManager
+from orchestrator.worker.watchdog import WorkflowBlockedError
 from orchestrator.worker.worker import Worker
 
 __all__ = [
+    "Finding",
     "Replayer",
     "ReplayTaskError",
+    "RestrictedWorkflowAccessError",
     "SharedStateManager",
     "Worker",
+    "WorkflowBlockedError",
+    "WorkflowCodeError",
     "WorkflowReplayResult",
     "WorkflowReplayResults",
+    "check_workflow",
 ]
