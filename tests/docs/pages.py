@@ -18,9 +18,9 @@ _VARIABLE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-f]{32}\b"), "<id>"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "<mark>"),
     (re.compile(r"\b1\d{12}\b"), "<ms>"),
+    (re.compile(r'((?:python|sdk_version)\\?":\\?")[^"\\]+'), r"\1<version>"),
+    (re.compile(r'(history_bytes\\?":)\d+'), r"\1<bytes>"),
     (re.compile(r"\+\d+\.\d{3}s"), "<offset>"),
-    (re.compile(r'"(python|sdk_version)":"[^"]+"'), r'"\1":"<version>"'),
-    (re.compile(r'"history_bytes":\d+'), '"history_bytes":<bytes>'),
 )
 """Times, names of processes, random ids; everything else must be as the page says."""
 

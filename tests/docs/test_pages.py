@@ -41,3 +41,6 @@ def test_a_console_block_is_read_as_commands_with_their_output(tmp_path: Path) -
 def test_what_differs_between_runs_is_left_out_and_nothing_else() -> None:
     shown = '1) "time" "2026-11-24T12:00:00.123Z" host-12-0a1b2c3d 1795564742000 "pizza"'
     assert normal(shown) == '1) "time" "<time>" <process> <ms> "pizza"'
+    escaped = r"{\"python\":\"3.11\",\"history_bytes\":145,\"attempt\":2}"
+    kept = r"{\"python\":\"<version>\",\"history_bytes\":<bytes>,\"attempt\":2}"
+    assert normal(escaped) == kept
