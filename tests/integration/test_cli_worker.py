@@ -61,7 +61,7 @@ async def test_a_second_signal_ends_a_worker_at_once(
         worker.signal(signal.SIGTERM)
         await worker.logged("worker_draining")
         worker.signal(signal.SIGTERM)
-        assert await worker.code(seconds=3) == 128 + signal.SIGTERM
+        assert await worker.code(seconds=15) == 128 + signal.SIGTERM
         assert not (folder / "flag.ended").exists()
 
 
@@ -73,7 +73,7 @@ async def test_two_signals_end_a_worker_whose_event_loop_is_blocked(
         await until((folder / "flag.begun").exists)
         worker.signal(signal.SIGTERM)
         worker.signal(signal.SIGINT)  # Another one: two of a kind may become one on their way.
-        assert await worker.code(seconds=3) in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+        assert await worker.code(seconds=15) in (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ async def test_a_second_signal_ends_all_processes_at_once(
         worker.signal(signal.SIGTERM)
         await worker.logged("worker_draining", 2)
         worker.signal(signal.SIGINT)
-        assert await worker.code(seconds=3) == 128 + signal.SIGINT
+        assert await worker.code(seconds=15) == 128 + signal.SIGINT
         await until(lambda: not any(lives(child["child_pid"]) for child in children))
         assert not (folder / "flag.ended").exists()
 
