@@ -131,7 +131,11 @@ def leave(*, in_order: bool) -> None:
 @contextmanager
 def _on_signal(asked: asyncio.Event, at_once: Callable[[], None]) -> Generator[None, None, None]:
     """Set `asked` at the first signal. These are handlers of the interpreter, not of the loop, so
-    that the second signal also ends a process whose loop is blocked."""
+    that the second signal also ends a process whose loop is blocked.
+
+    Two signals within microseconds may go to two threads. A main thread that sleeps sees the
+    other one with the next signal, or when it wakes.
+    """
     loop, log = asyncio.get_running_loop(), get_logger("process")
     seen: list[int] = []
 

@@ -140,6 +140,17 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    async def signal_until_ended(self, number: signal.Signals) -> None:
+        """Repeat the signal, as an impatient user does.
+
+        The system hands a signal that comes right behind another one to any thread. A main thread
+        that has gone back to sleep by then sees it only with the next.
+        """
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.process.returncode is None:
+                self.signal(number)
+                await asyncio.sleep(0.05)
+
     async def code(self, seconds: float = PATIENCE_SECONDS) -> int:
         """The exit code, when it has ended and all it wrote was read."""
         async with asyncio.timeout(seconds):
