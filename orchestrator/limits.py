@@ -60,8 +60,9 @@ TASK_EXTENSION_MS = 5_000
 """A worker that is still busy moves its row on this often."""
 WAKEUP_REPEATS_MS = (2_000, 5_000, 10_000, 20_000, 30_000)
 """When a wake-up is repeated; the last one is repeated for ever."""
-DISPATCH_REPEATS_MS = (2_000, 5_000, 10_000, 20_000, 30_000)
-"""When an activity task that nobody has begun is published again."""
+DISPATCH_REPEATS_MS = (2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000)
+"""When an activity task that nobody has begun is looked at again. Each wait is part of the time it
+has waited already, so that the repeats of a backlog of hours do not outgrow it."""
 REPEAT_ANYWAY_MS = 60_000
 """A repeat held back because its queue is long is published after this time all the same."""
 TASK_BACKOFF_INITIAL_MS = 1_000

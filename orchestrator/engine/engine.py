@@ -30,6 +30,7 @@ class Engine:
             services.store,
             Timers(
                 services.store,
+                services.broker,
                 dispatcher,
                 namespace=services.namespace,
                 retention_ms=services.settings.engine.retention_ms,

@@ -6,10 +6,12 @@ what has waited for a minute is repeated all the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from orchestrator.engine.backlog import ready_in
 from orchestrator.ids import TaskQueue, WorkflowId
-from orchestrator.limits import REPEAT_ANYWAY_MS
+from orchestrator.limits import DUE_ROWS_MAX, REPEAT_ANYWAY_MS
 from orchestrator.ports.broker import Broker, WorkflowQueue
 from orchestrator.ports.store import DueWakeup, Repeat, Store
 from orchestrator.relay.dispatch import Dispatcher
@@ -41,11 +43,15 @@ class Redrive:
     async def take(self, rows: Sequence[DueWakeup]) -> None:
         """Score due rows to their next repeat, and publish what its queue can use."""
         by_queue: dict[TaskQueue, list[tuple[WorkflowId, Repeat]]] = {}
-        for row in rows:
-            repeat = await self._store.repeat_wakeup(row.workflow_id)
-            if repeat is not None:
-                by_queue.setdefault(repeat.task_queue, []).append((row.workflow_id, repeat))
+        for position in range(0, len(rows), DUE_ROWS_MAX):
+            page = rows[position : position + DUE_ROWS_MAX]
+            repeats = await asyncio.gather(
+                *(self._store.repeat_wakeup(row.workflow_id) for row in page)
+            )
+            for row, repeat in zip(page, repeats, strict=True):
+                if repeat is not None:
+                    by_queue.setdefault(repeat.task_queue, []).append((row.workflow_id, repeat))
         for task_queue, due in by_queue.items():
-            ready = await self._broker.ready(WorkflowQueue(task_queue)) or 0
+            ready = await ready_in(self._broker, WorkflowQueue(task_queue))
             for workflow_id, _ in to_publish(due, ready=ready):
                 self._dispatcher.repeat(workflow_id, task_queue)

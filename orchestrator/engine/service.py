@@ -18,7 +18,7 @@ from orchestrator.engine.timers import Timers
 from orchestrator.ids import ProcessName, ShardId
 from orchestrator.limits import DUE_ROWS_MAX, IDLE_POLL_MS
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Due, DueRow, Store
+from orchestrator.ports.store import Due, DueRow, DueWakeup, Store
 
 OnError = Callable[[str, Exception], None]
 """Told what was being done and what went wrong."""
@@ -119,16 +119,18 @@ class Duties:
         return tuple(zip(in_order, dues, strict=True))
 
     async def _act_on(self, dues: Sequence[tuple[ShardId, Due]]) -> None:
+        """Rows of a shard travel together; the wake-ups of all shards are compared with their
+        queues once."""
         for shard, due in dues:
-            await self._act(shard, due)
+            acts = (self._take(row, now_ms=due.now_ms) for row in due.timers)
+            self._plan(shard, due, all_done=all(await asyncio.gather(*acts)))
+        await self._repeat([row for _, due in dues for row in due.wakeups])
 
-    async def _act(self, shard: ShardId, due: Due) -> None:
-        for row in due.timers:
-            await self._take(row, now_ms=due.now_ms)
-        if due.wakeups:
-            await self._redrive.take(due.wakeups)
+    def _plan(self, shard: ShardId, due: Due, *, all_done: bool) -> None:
+        """Remember when to look at the shard again; after an error not before the next round."""
         if len(due.timers) == DUE_ROWS_MAX or len(due.wakeups) == DUE_ROWS_MAX:
-            self.expect(shard, self._clock.now_ms())
+            if all_done:
+                self.expect(shard, self._clock.now_ms())
         elif due.next_due_ms is not None:
             # Beyond the next full round nobody needs to remember it. In a shard of others only what
             # was expected here is waited for: nothing was due, so this look came too early.
@@ -137,11 +139,19 @@ class Duties:
             if left_ms <= IDLE_POLL_MS and (came_early or shard in self._share):
                 self.expect(shard, self._clock.now_ms() + left_ms)
 
-    async def _take(self, row: DueRow, *, now_ms: int) -> None:
+    async def _take(self, row: DueRow, *, now_ms: int) -> bool:
         try:
             await self._timers.take(row, now_ms=now_ms)
         except Exception as error:  # the boundary of one row: the others must not wait for it
             self._on_error(f"acting on {row.kind.value} of {row.workflow_id}", error)
+            return False
+        return True
+
+    async def _repeat(self, rows: Sequence[DueWakeup]) -> None:
+        try:
+            await self._redrive.take(rows)
+        except Exception as error:  # the boundary of wake-ups: timers go on without them
+            self._on_error("repeating wake-ups", error)
 
     async def _leave(self) -> None:
         try:

@@ -22,8 +22,10 @@ from orchestrator.core.attempts import (
     task_of,
 )
 from orchestrator.core.transition import AttemptName, ForcedClose, Redispatch
-from orchestrator.ids import AttemptToken, Namespace
-from orchestrator.limits import SILENT_HOLDERS_MAX
+from orchestrator.engine.backlog import Backlog
+from orchestrator.ids import AttemptToken, Namespace, TaskQueue
+from orchestrator.limits import REPEAT_ANYWAY_MS, SILENT_HOLDERS_MAX
+from orchestrator.ports.broker import ActivityQueue, Broker
 from orchestrator.ports.store import (
     Appended,
     AttemptRecord,
@@ -48,9 +50,16 @@ class Timers:
     """Does what due rows of `timers` ask for."""
 
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, *, namespace: Namespace, retention_ms: int
+        self,
+        store: Store,
+        broker: Broker,
+        dispatcher: Dispatcher,
+        *,
+        namespace: Namespace,
+        retention_ms: int,
     ) -> None:
         self._store = store
+        self._backlog = Backlog(broker)
         self._dispatcher = dispatcher
         self._namespace = namespace
         self._retention_ms = retention_ms
@@ -113,7 +122,7 @@ class Timers:
                 return
             case _ as unknown:
                 assert_never(unknown)
-        await self._carry_out(row, verdict, name, scheduled, record)
+        await self._carry_out(row, verdict, name, scheduled, record, now_ms=now_ms)
 
     async def _carry_out(
         self,
@@ -122,6 +131,8 @@ class Timers:
         name: AttemptName,
         scheduled: ActivityTaskScheduled,
         record: AttemptRecord,
+        *,
+        now_ms: int,
     ) -> None:
         match verdict:
             case Wait(due_in_ms) | AskHolder(due_in_ms):
@@ -141,10 +152,22 @@ class Timers:
                     lost=record.state is AttemptState.RUNNING,
                 )
                 answer = await self._store.redispatch(redispatch)
-                if isinstance(answer, Redispatched):
+                if not isinstance(answer, Redispatched):
+                    return
+                if not await self._may_wait_in_queue(scheduled, record, now_ms=now_ms):
                     await self._publish(row, scheduled, answer.record)
             case _ as unknown:
                 assert_never(unknown)
+
+    async def _may_wait_in_queue(
+        self, scheduled: ActivityTaskScheduled, record: AttemptRecord, *, now_ms: int
+    ) -> bool:
+        """Whether the attempt's message was published before, and may still be in its queue."""
+        waited_ms = now_ms - record.attempt_scheduled_at_ms
+        if record.state is not AttemptState.SCHEDULED or waited_ms >= REPEAT_ANYWAY_MS:
+            return False
+        queue = ActivityQueue(TaskQueue(scheduled.task_queue))
+        return await self._backlog.covers(queue, now_ms=now_ms)
 
     async def _publish(
         self, row: DueRow, scheduled: ActivityTaskScheduled, record: AttemptRecord

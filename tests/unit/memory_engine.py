@@ -77,7 +77,13 @@ class Engine:
         self.dispatcher = dispatcher = Dispatcher(self.broker, NAMESPACE)
         self.duties = Duties(
             self.store,
-            Timers(self.store, dispatcher, namespace=NAMESPACE, retention_ms=60_000),
+            Timers(
+                self.store,
+                self.broker,
+                dispatcher,
+                namespace=NAMESPACE,
+                retention_ms=60_000,
+            ),
             Redrive(self.store, self.broker, dispatcher),
             self.clock,
             process=ProcessName("p1"),
