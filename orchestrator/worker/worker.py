@@ -291,6 +291,10 @@ class Worker:
         self._log.info("worker_draining")
         for consumer in self._consumers:
             await self._try("stopping a consumer", consumer.stop())
+        if self._sticky is not None:
+            # Now, not at the end: wake-ups of what ends meanwhile go to the shared queue then.
+            own = StickyQueue(self._sticky, self._task_queue)
+            await self._try("removing its queue", self._client.services.broker.delete(own))
         self._execution.shut_down()
         grace_ms = to_ms(self._grace)
         await self._within(
@@ -301,9 +305,6 @@ class Worker:
         await self._try("ending the activities", self._execution.close())
         await self._within(DRAIN_MS, self._workflow_tasks.drain(), self._workflow_tasks.abort)
         self._cache.clear()
-        if self._sticky is not None:
-            own = StickyQueue(self._sticky, self._task_queue)
-            await self._try("removing its queue", self._client.services.broker.delete(own))
         if self._engine is not None:
             self._engine.stop()
         self._presence.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from orchestrator.exceptions import UnavailableError
 from orchestrator.testing import servers
-from orchestrator.testing.servers import Redis, Servers, Setup, choose, wait_ready
+from orchestrator.testing.servers import Redis, Setup, choose, wait_ready
 
 
 def test_docker_is_preferred_when_it_answers() -> None:
@@ -49,19 +48,6 @@ def test_a_server_that_ends_is_not_waited_for() -> None:
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="last output"):
         Redis(tmp_path, executable="/bin/false").start()
-
-
-@pytest.mark.servers
-def test_killed_servers_come_back_at_the_same_place(servers: Servers) -> None:
-    for server in (servers.redis, servers.rabbitmq):
-        before, url = server.pids(), server.url
-        server.restart()
-        if servers.choice.kind == "path":
-            assert server.url == url
-            assert server.pids() != before
-            for pid in before:
-                with pytest.raises(ProcessLookupError):
-                    os.kill(pid, 0)
 
 
 def test_a_setup_names_the_paths_of_this_machine_in_its_copies(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator import activity, workflow
 from orchestrator.common import RetryPolicy
+from orchestrator.ports.broker import WorkflowQueue
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
 from orchestrator.worker.executors import PoolUnusableError
@@ -128,5 +129,7 @@ async def test_an_activity_may_use_the_grace_of_its_worker(env: WorkflowEnvironm
     async with worker:
         handle = await env.client.start_workflow(Cook.run, "stew", id="c", task_queue=QUEUE)
         await begun.wait()
+    waiting = await env.client.services.broker.ready(WorkflowQueue(QUEUE))
+    assert waiting == 1, "the wake-up goes to whoever comes next, not to the worker that ends"
     async with Worker(env.client, task_queue=QUEUE, workflows=[Cook]):
         assert await handle.result() == "done early"

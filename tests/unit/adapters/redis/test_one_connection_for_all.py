@@ -164,10 +164,10 @@ async def test_silence_is_an_unknown_outcome_in_time_and_a_new_connection(
     server: SpokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = Connection(server.url)
-    await connection.open()
-    server.answer = lambda command: None
     with monkeypatch.context() as impatient:
-        impatient.setattr(lane, "STORE_TIMEOUT_MS", 50)
+        impatient.setattr(lane, "STORE_TIMEOUT_MS", 200)
+        await connection.open()
+        server.answer = lambda command: None
         with pytest.raises(UnavailableError, match="no answer"):
             await connection.command("ECHO", "1")
     server.answer = lambda command: b"+OK\r\n"
