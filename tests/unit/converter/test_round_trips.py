@@ -159,7 +159,7 @@ def _made_struct(both: tuple[Typed, Typed]) -> Typed:
 typed_values = st.recursive(st.one_of(list(map(_leaf, _leaves))), _containers, max_leaves=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(typed_values)
 def test_any_value_comes_back_as_it_went(typed: Typed) -> None:
     hint, value = typed

@@ -11,8 +11,9 @@ from orchestrator.ids import RunId, WorkflowId
 from orchestrator.wire.events import WorkflowTaskFailed, WorkflowTaskFailureCause
 from orchestrator.wire.options import RunStatus
 from orchestrator.worker.guards import ActivationGuard
+from tests.realtime import blocking
 from tests.unit.memory_engine import RUN, WORKFLOW, Engine
-from tests.unit.worker import blocking, shop
+from tests.unit.worker import shop
 from tests.unit.worker.workers import Worker, result, signal, start, view
 
 _OTHER = {"workflow_id": WorkflowId("order-2"), "request_id": RunId("run-2")}

@@ -16,8 +16,8 @@ from orchestrator.wire.failure import ApplicationFailure
 from orchestrator.wire.options import RetryOptions
 from orchestrator.worker import SharedStateManager
 from orchestrator.worker.execution import check_registry
+from tests.realtime import pool_activities as pooled
 from tests.unit.memory_engine import Engine
-from tests.unit.worker import pool_activities as pooled
 from tests.unit.worker.runners import (
     Open,
     entry,

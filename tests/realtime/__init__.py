@@ -1,0 +1,1 @@
+"""What depends on real time and on the interpreter: threads that block, signals, processes."""
