@@ -151,6 +151,7 @@ class Client:
 
         Raises:
             WorkflowAlreadyStartedError: the policies refuse, because of an open or a closed run.
+            TypeError: an option is unknown, or `id` or `task_queue` is missing.
             InvalidNameError: an id, type or queue cannot be one.
             ConversionError: an argument cannot be converted.
             UnavailableError: the store does not answer; repeat under the same `request_id`.
@@ -171,10 +172,11 @@ class Client:
         answer = await until_known(lambda: services.store.start(start), services.clock)
         match answer:
             case Started(run_id=run_id, wake=wake):
+                first_run_id: str | None = run_id
                 if wake is not None:
                     services.dispatcher.wake(start.workflow_id, wake)
             case Attached(run_id=run_id):
-                pass
+                first_run_id = None  # It may be a successor: the chain's first run is not known.
             case StartRefused():
                 raise WorkflowAlreadyStartedError(
                     start.workflow_id, answer.workflow_type, answer.run_id
@@ -185,7 +187,7 @@ class Client:
             self.identity,
             start.workflow_id,
             result_run_id=run_id,
-            first_execution_run_id=run_id,
+            first_execution_run_id=first_run_id,
             result_type=target.ret_type,
         )
 

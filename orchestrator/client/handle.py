@@ -94,7 +94,8 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
 
     @property
     def first_execution_run_id(self) -> str | None:
-        """The run that began the chain; cancel and terminate refuse another chain."""
+        """The run that began the chain, where it is known; cancel and terminate refuse another
+        chain."""
         return self._first_run_id
 
     async def result(

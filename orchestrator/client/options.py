@@ -12,6 +12,7 @@ from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.replay.values import Values
 from orchestrator.units import to_ms_or_none
 
+_REQUIRED = ("id", "task_queue")
 ABSENT = object()
 """Tells an argument that was not given from None."""
 
@@ -75,9 +76,11 @@ def start_options(
     """The start that a user asks for.
 
     Raises:
+        TypeError: an option is unknown or missing: what is misspelt must not be left out silently.
         ValueError: policies contradict each other, or a time is no time.
         ConversionError: an argument cannot be converted.
     """
+    _check_names(options)
     reuse = options.get("id_reuse_policy", WorkflowIDReusePolicy.ALLOW_DUPLICATE)
     conflict = options.get("id_conflict_policy", WorkflowIDConflictPolicy.UNSPECIFIED)
     if reuse is WorkflowIDReusePolicy.TERMINATE_IF_RUNNING:
@@ -101,6 +104,17 @@ def start_options(
         memo={key: values.to_payloads([memo[key]])[0] for key in memo},
         identity=identity,
     )
+
+
+def _check_names(options: WorkflowStartOptions) -> None:
+    """The check that Python makes of a signature, for options that are passed on as they are."""
+    unknown = sorted(options.keys() - WorkflowStartOptions.__annotations__.keys())
+    if unknown:
+        known = ", ".join(sorted(WorkflowStartOptions.__annotations__))
+        raise TypeError(f"a start has no option {', '.join(unknown)}; known: {known}")
+    missing = [name for name in _REQUIRED if name not in options]
+    if missing:
+        raise TypeError(f"a start needs {' and '.join(missing)}")
 
 
 _REUSE = {

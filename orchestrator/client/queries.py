@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from orchestrator.common import QueryRejectCondition
 from orchestrator.exceptions import MalformedMessageError, RPCError, RPCStatusCode, UnavailableError
 from orchestrator.ids import check_name
+from orchestrator.limits import IDLE_POLL_MS
 from orchestrator.ports.broker import StickyQueue, WorkflowQueue
 from orchestrator.ports.store import RunView
 from orchestrator.wire import codec
@@ -58,18 +60,26 @@ async def ask(
 
 
 async def _request(services: Services, view: RunView, body: bytes, *, timeout_ms: int) -> bytes:
-    """Ask the worker that has the run in memory, and when it is gone any worker."""
+    """Ask the worker that has the run in memory, and when it is gone any worker; again while there
+    is time, for the first worker of a task queue may be just about to come.
+
+    Raises:
+        UnavailableError: the time is over.
+    """
+    broker, clock = services.broker, services.clock
     shared = WorkflowQueue(view.task_queue)
-    if view.sticky is not None:
-        began_ms = services.clock.now_ms()
-        own = StickyQueue(view.sticky, view.task_queue)
+    asked = shared if view.sticky is None else StickyQueue(view.sticky, view.task_queue)
+    until_ms = clock.now_ms() + timeout_ms
+    while True:
         try:
-            return await services.broker.request(own, body, timeout_ms=timeout_ms)
+            return await broker.request(asked, body, timeout_ms=until_ms - clock.now_ms())
         except UnavailableError:
-            timeout_ms -= services.clock.now_ms() - began_ms
-            if timeout_ms <= 0:
+            left_ms = until_ms - clock.now_ms()
+            if asked is shared and left_ms > 0:
+                await clock.wait(asyncio.Event(), timeout_ms=min(IDLE_POLL_MS, left_ms))
+            if clock.now_ms() >= until_ms:
                 raise
-    return await services.broker.request(shared, body, timeout_ms=timeout_ms)
+            asked = shared
 
 
 _REJECT = {

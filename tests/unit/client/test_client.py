@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,7 @@ from tests.unit.client.workflows import (
     Counter,
     Order,
     Ordering,
+    Renewed,
     Sleeper,
 )
 
@@ -122,6 +125,42 @@ async def test_an_open_run_refuses_another_start_or_is_used(client: Client) -> N
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )
     assert attached.result_run_id == first.result_run_id
+
+
+async def test_a_run_that_was_attached_to_can_be_cancelled_though_its_chain_began_earlier(
+    client: Client,
+) -> None:
+    first = await client.start_workflow(Renewed.run, True, id="r", task_queue=QUEUE)
+    with pytest.raises(WorkflowContinuedAsNewError):
+        await first.result(follow_runs=False)
+    attached = await client.start_workflow(
+        Renewed.run,
+        True,
+        id="r",
+        task_queue=QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
+    assert attached.result_run_id != first.result_run_id
+    await attached.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await attached.result()
+    assert isinstance(caught.value.cause, CancelledError)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"id": "s", "task_queue": QUEUE, "run_timout": timedelta(1)}, "no option run_timout"),
+        ({"task_queue": QUEUE}, "needs id"),
+        ({}, "needs id and task_queue"),
+    ],
+)
+async def test_a_misspelt_or_missing_option_of_a_start_is_refused(
+    client: Client, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TypeError, match=said):
+        await client.start_workflow(Sleeper.run, 1, **options)
+    assert [run async for run in client.list_workflows()] == []
 
 
 async def test_an_open_run_is_terminated_for_its_successor(client: Client) -> None:
@@ -259,6 +298,17 @@ async def test_a_query_without_a_worker_says_so(env: WorkflowEnvironment) -> Non
     with pytest.raises(RPCError, match="is one running") as caught:
         await handle.query("x", rpc_timeout=timedelta(milliseconds=30))
     assert caught.value.status is RPCStatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_query_before_the_first_worker_is_answered_once_that_is_there(
+    env: WorkflowEnvironment,
+) -> None:
+    handle = await env.client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    asking = asyncio.create_task(handle.query("__stack_trace", rpc_timeout=timedelta(seconds=9)))
+    await asyncio.sleep(0)
+    async with Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS, activities=ACTIVITIES):
+        await env.sleep(1)
+        assert "sleep" in await asking
 
 
 async def test_a_fetched_history_survives_json_and_replays(client: Client) -> None:

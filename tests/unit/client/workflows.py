@@ -77,5 +77,16 @@ class Counter:
         return "done"
 
 
-WORKFLOWS = [Ordering, Sleeper, Counter]
+@workflow.defn
+class Renewed:
+    """Continues as new once, then waits to be cancelled."""
+
+    @workflow.run
+    async def run(self, begins: bool) -> None:
+        if begins:
+            workflow.continue_as_new(False)
+        await workflow.wait_condition(lambda: False)
+
+
+WORKFLOWS = [Ordering, Sleeper, Counter, Renewed]
 ACTIVITIES = [pay]
