@@ -23,6 +23,7 @@ from orchestrator.client import Client
 from orchestrator.config import EMBEDDED, Settings, load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.ids import Namespace, TaskQueue
+from orchestrator.limits import IDLE_POLL_MS
 from orchestrator.ports.broker import WorkflowQueue
 from orchestrator.units import to_datetime, to_ms
 from orchestrator.wiring import Services
@@ -143,6 +144,7 @@ class _Skipper:
         self._waiting = 0
         self._disabled = 0
         self._sleepers: list[int] = []
+        self._overdue_ms = 0
         self._may_skip = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -205,13 +207,26 @@ class _Skipper:
         return True
 
     def _skip(self) -> bool:
-        """Jump to what is due next; False when that is now, or nothing is."""
+        """Jump to what is due next; False when there is nothing to jump to."""
         due_ms = self._store.next_due_ms(waits=self._waits)
         targets = [*self._sleepers, *([] if due_ms is None else [due_ms])]
-        if not targets or min(targets) <= self._clock.now_ms():
+        target_ms = min(targets, default=None)
+        if target_ms is not None and target_ms <= self._clock.now_ms():
+            target_ms = self._next_look_ms(target_ms)
+        if target_ms is None:
             return False
-        self._clock.skip_to(min(targets))
+        self._clock.skip_to(target_ms)
         return True
+
+    def _next_look_ms(self, overdue_ms: int) -> int | None:
+        """When the duty that has overlooked something looks again; asked once for each such thing,
+        since in an environment without a worker nobody looks."""
+        if overdue_ms == self._overdue_ms:
+            return None
+        self._overdue_ms = overdue_ms
+        wake_ms = self._clock.next_wake_ms()
+        soon = wake_ms is not None and wake_ms <= self._clock.now_ms() + IDLE_POLL_MS
+        return wake_ms if soon else None
 
     def _waits(self, task_queue: TaskQueue) -> bool:
         return bool(self._exchange.ready(WorkflowQueue(task_queue)))

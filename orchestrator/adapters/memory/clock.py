@@ -61,6 +61,10 @@ class SkippingClock:
             self._sleepers.pop(sleeper).timer.cancel()
             waiting.cancel()
 
+    def next_wake_ms(self) -> int | None:
+        """When the first sleeper wakes if nothing is skipped; None: nobody sleeps."""
+        return min((sleep.due_ms for sleep in self._sleepers.values()), default=None)
+
     def skip_to(self, epoch_ms: int) -> None:
         """Make it `epoch_ms` now, unless it is later already. Who sleeps until then wakes; for the
         others less real time is left."""
