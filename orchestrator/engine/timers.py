@@ -5,6 +5,7 @@ Reads the due row's facts, lets pure code judge, and asks the store to do it if 
 
 from __future__ import annotations
 
+import asyncio
 from typing import assert_never
 
 from orchestrator.core.attempts import (
@@ -100,8 +101,10 @@ class Timers:
             self._dispatcher.wake(row.workflow_id, answer.woken)
 
     async def _judge(self, row: DueRow, *, now_ms: int) -> None:
-        record = await self._store.record(row.workflow_id, row.run_id, row.event_id)
-        event = await self._store.event(row.workflow_id, row.run_id, row.event_id)
+        record, event = await asyncio.gather(
+            self._store.record(row.workflow_id, row.run_id, row.event_id),
+            self._store.event(row.workflow_id, row.run_id, row.event_id),
+        )
         if record is None or event is None:
             return
         if not isinstance(event.attributes, ActivityTaskScheduled):

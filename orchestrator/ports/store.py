@@ -468,6 +468,10 @@ class ActivityStore(Protocol):
         """Move an attempt's row; no effect when the attempt is another one by now."""
         ...
 
+    async def dispatch_now(self, shards: Sequence[ShardId]) -> int:
+        """Score the rows of all attempts that nobody has begun to now; the number of rows moved."""
+        ...
+
     async def record(
         self, workflow_id: WorkflowId, run_id: RunId, event_id: EventId
     ) -> AttemptRecord | None:

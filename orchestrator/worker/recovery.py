@@ -1,7 +1,7 @@
 """What a worker does of its own accord when a server has lost something.
 
 Redis is found to be another server than before: the ends of attempts that it acknowledged last may
-be gone, and are told again. RabbitMQ had to be given a task queue anew: the wake-ups it held are
+be gone, and are told again. RabbitMQ had to be given a task queue anew: the messages it held are
 gone, and their rows are due now instead of at their next repeat.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from orchestrator.exceptions import OrchestratorError
 from orchestrator.ids import ShardId, TaskQueue
 from orchestrator.limits import IDLE_POLL_MS
-from orchestrator.ports.broker import Queue, WorkflowQueue
+from orchestrator.ports.broker import ActivityQueue, Queue, WorkflowQueue
 from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.wiring import Services
 
@@ -32,7 +32,7 @@ class Recovery:
         self._task_queue = task_queue
         self._repeat_finishes = repeat_finishes
         self._log = bind(get_logger(__name__), namespace=services.namespace)
-        self._finishes_lost = self._wakeups_lost = self._stopped = False
+        self._finishes_lost = self._wakeups_lost = self._tasks_lost = self._stopped = False
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -56,21 +56,27 @@ class Recovery:
 
     def queues_made(self, queues: Sequence[Queue]) -> None:
         """These queues were not there: what they held is gone."""
-        if WorkflowQueue(self._task_queue) in queues:
-            self._wakeups_lost = True
-            self._news.set()
+        self._wakeups_lost |= WorkflowQueue(self._task_queue) in queues
+        self._tasks_lost |= ActivityQueue(self._task_queue) in queues
+        self._news.set()
 
     def _store_changed(self) -> None:
         self._finishes_lost = True
         self._news.set()
 
     async def _act(self) -> None:
+        store = self._services.store
+        shards = [ShardId(number) for number in range(store.shards)]
         try:
             if self._wakeups_lost:
-                shards = [ShardId(number) for number in range(self._services.store.shards)]
-                moved = await self._services.store.wake_now(shards, [self._task_queue])
+                moved = await store.wake_now(shards, [self._task_queue])
                 self._wakeups_lost = False
                 self._log.info("lost_wakeups_repeated", rows=moved, task_queue=self._task_queue)
+            if self._tasks_lost:
+                # Rows do not tell their queue: what still waits in others is held back there.
+                moved = await store.dispatch_now(shards)
+                self._tasks_lost = False
+                self._log.info("lost_tasks_repeated", rows=moved, task_queue=self._task_queue)
             if self._finishes_lost:
                 await self._repeat_finishes()
                 self._finishes_lost = False

@@ -15,7 +15,7 @@ from orchestrator.core.transition import (
     Redispatch,
     Retry,
 )
-from orchestrator.ids import AttemptToken, EventId, ProcessName, RunId
+from orchestrator.ids import ActivityKey, AttemptToken, EventId, ProcessName, RunId, ShardId
 from orchestrator.ports.store import (
     AlreadyDone,
     AlreadyRunning,
@@ -272,3 +272,14 @@ async def test_a_close_is_told_to_who_watches(carrier: Carrier) -> None:
     await carrier.store.force_close(terminate())
     await asyncio.wait_for(noticed.wait(), timeout=5)
     await watch.close()
+
+
+async def test_attempts_that_nobody_has_begun_can_be_made_due(carrier: Carrier) -> None:
+    store = carrier.store
+    await store.start(start_of())
+    both = (activity(), activity(3, key=ActivityKey("key-2")))
+    await store.commit(commit_of(await sync(store), "t1", activities=both))
+    assert isinstance(await store.begin(begin()), Begun)
+    assert await store.dispatch_now([ShardId(0)]) == 1
+    [due] = await store.due([ShardId(0)], limit=10)
+    assert [(row.event_id, row.due_at_ms) for row in due.timers] == [(3, BEGIN_MS)]

@@ -10,12 +10,21 @@ import redis.asyncio
 
 from orchestrator.adapters.redis.store import RedisStore
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
-from orchestrator.ids import Namespace, ProcessName, ShardId
+from orchestrator.ids import ActivityKey, EventId, Namespace, ProcessName, RunId, ShardId
 from orchestrator.ports.store import Appended, Started
 from orchestrator.telemetry.metrics import Counters
 from orchestrator.testing.servers import Servers
 from tests.contract.broker_proxy import Proxy
-from tests.contract.store_carriers import BEGIN_MS, RedisCarrier, W, signal, start_of
+from tests.contract.store_carriers import (
+    BEGIN_MS,
+    RedisCarrier,
+    W,
+    activity,
+    commit_of,
+    signal,
+    start_of,
+    sync,
+)
 
 pytestmark = pytest.mark.servers
 ME = ProcessName("host-1-abc")
@@ -320,3 +329,22 @@ async def test_counters_are_those_that_were_given(redis_url: str, random_namespa
     await store.start(start_of())
     assert counters.value("redis_scripts") == 1
     await store.close()
+
+
+async def test_one_attempt_is_read_without_the_others_of_its_run(
+    store: RedisStore, admin: redis.asyncio.Redis
+) -> None:
+    await store.start(start_of())
+    all_of_them = tuple(
+        activity(number, key=ActivityKey(f"key-{number}")) for number in range(2, 102)
+    )
+    await store.commit(commit_of(await sync(store), "t1", activities=all_of_them))
+    key = store._keys.of_run("activities", W, RunId("run-1"))
+    before = (await admin.info("commandstats"))["cmdstat_hgetall"]["calls"]
+    record = await store.record(W, RunId("run-1"), EventId(50))
+    after = (await admin.info("commandstats"))["cmdstat_hgetall"]["calls"]
+    assert record is not None
+    assert record.key == "key-50"
+    assert await admin.hlen(key) > 500
+    assert before == after
+    assert await store.record(W, RunId("run-1"), EventId(999)) is None

@@ -23,7 +23,7 @@ from orchestrator.core.transition import (
     Redispatch,
     Retry,
 )
-from orchestrator.ids import EventId, RunId, WorkflowId
+from orchestrator.ids import EventId, RunId, ShardId, WorkflowId
 from orchestrator.ports.store import (
     AlreadyDone,
     AlreadyRunning,
@@ -189,6 +189,19 @@ class MemoryActivities:
         record = found[1].record
         if record.attempt == name.attempt and record.state is not AttemptState.DONE:
             self._move_row(name, record, due_in_ms, self._state.now_ms())
+
+    async def dispatch_now(self, shards: Sequence[ShardId]) -> int:
+        """See `ActivityStore.dispatch_now`."""
+        state, now_ms = self._state, self._state.now_ms()
+        moved = 0
+        for kind, workflow_id, run_id, event_id in list(state.timers):
+            if kind is not DueKind.ACTIVITY or state.shard(workflow_id) not in shards:
+                continue
+            record = await self.record(workflow_id, run_id, event_id)
+            if record is not None and record.state is AttemptState.SCHEDULED:
+                state.timers[kind, workflow_id, run_id, event_id] = now_ms
+                moved += 1
+        return moved
 
     async def record(
         self, workflow_id: WorkflowId, run_id: RunId, event_id: EventId

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.adapters.redis import answers
 from orchestrator.adapters.redis.answers import Part
-from orchestrator.adapters.redis.keys import row
+from orchestrator.adapters.redis.keys import read_row, row
 from orchestrator.core.transition import (
     AttemptName,
     BeginAttempt,
@@ -15,11 +16,20 @@ from orchestrator.core.transition import (
     Heartbeat,
     Redispatch,
 )
-from orchestrator.ids import AttemptToken, EventId, ProcessName, RunId, TaskQueue, WorkflowId
+from orchestrator.ids import (
+    AttemptToken,
+    EventId,
+    ProcessName,
+    RunId,
+    ShardId,
+    TaskQueue,
+    WorkflowId,
+)
 from orchestrator.ports.store import (
     AlreadyDone,
     AlreadyRunning,
     AttemptRecord,
+    AttemptState,
     Beaten,
     BeginAnswer,
     Begun,
@@ -109,12 +119,41 @@ class RedisActivities(Part):
         fields = self._attempt(name, None, due_in_ms) | {"postpone": True}
         await self._scripts.redispatch_attempt(self._script_keys(name), fields)
 
+    async def dispatch_now(self, shards: Sequence[ShardId]) -> int:
+        """See `ActivityStore.dispatch_now`. One that is begun meanwhile is looked at, no more."""
+        moved = 0
+        for shard in shards:
+            for workflow_id, run_id in await self._runs_with_activities(shard):
+                names = [
+                    AttemptName(
+                        workflow_id=workflow_id,
+                        run_id=run_id,
+                        event_id=record.event_id,
+                        key=record.key,
+                        attempt=record.attempt,
+                    )
+                    for record in await self.records(workflow_id, run_id)
+                    if record.state is AttemptState.SCHEDULED
+                ]
+                await asyncio.gather(*(self.postpone(name, due_in_ms=0) for name in names))
+                moved += len(names)
+        return moved
+
     async def record(
         self, workflow_id: WorkflowId, run_id: RunId, event_id: EventId
     ) -> AttemptRecord | None:
         """See `ActivityStore.record`."""
-        found = await self.records(workflow_id, run_id)
-        return next((record for record in found if record.event_id == event_id), None)
+        key = self._keys.of_run("activities", workflow_id, run_id)
+        names = answers.RECORD_FIELDS
+        found: list[bytes | None] = await self._connection.read(
+            "HMGET", key, *(f"{event_id}.{name}" for name in names)
+        )
+        fields = {
+            name: value.decode()
+            for name, value in zip(names, found, strict=True)
+            if value is not None
+        }
+        return answers.record(event_id, fields) if fields else None
 
     async def records(self, workflow_id: WorkflowId, run_id: RunId) -> Sequence[AttemptRecord]:
         """See `ActivityStore.records`."""
@@ -124,6 +163,13 @@ class RedisActivities(Part):
             event_id, _, field = name.partition(".")
             by_event.setdefault(int(event_id), {})[field] = value
         return tuple(answers.record(event_id, by_event[event_id]) for event_id in sorted(by_event))
+
+    async def _runs_with_activities(self, shard: ShardId) -> Sequence[tuple[WorkflowId, RunId]]:
+        timers = self._keys.of_shard(shard, "timers")
+        found: list[bytes] = await self._connection.read("ZRANGE", timers, 0, -1)
+        rows = (read_row(text.decode(), 0) for text in found)
+        activities = (one for one in rows if one.kind is DueKind.ACTIVITY)
+        return tuple(dict.fromkeys((one.workflow_id, one.run_id) for one in activities))
 
     def _script_keys(self, name: AttemptName) -> list[str]:
         return self._keys.for_script(name.workflow_id, name.run_id)

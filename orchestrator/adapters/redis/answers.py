@@ -39,6 +39,25 @@ from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.inbox import InboxBody, InboxEntry
 from orchestrator.wire.options import RunStatus
 
+RECORD_FIELDS = (
+    "state",
+    "key",
+    "attempt",
+    "token",
+    "holder",
+    "cancel",
+    "scheduled_at_ms",
+    "attempt_scheduled_at_ms",
+    "started_at_ms",
+    "heartbeat_at_ms",
+    "deadline_ms",
+    "dispatches",
+    "losses",
+    "details",
+    "failure",
+)
+"""What `record` reads; behind the number of the activity and a dot in the hash of its run."""
+
 
 class Part:
     """What every right needs: the connection, the scripts, the names, and a source of tokens."""
