@@ -13,7 +13,16 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_ms(duration: timedelta) -> int:
-    """Whole milliseconds of `duration`, rounded to the nearest (half to even)."""
+    """Whole milliseconds of `duration`, rounded to the nearest (half to even).
+
+    Raises:
+        TypeError: it is no timedelta. A bare number is refused: nobody can see its unit.
+    """
+    if not isinstance(duration, timedelta):
+        raise TypeError(
+            f"expected a timedelta, e.g. timedelta(seconds=5), found {duration!r} "
+            f"({type(duration).__name__})"
+        )
     return round(duration / _MILLISECOND)
 
 

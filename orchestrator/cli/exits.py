@@ -104,7 +104,7 @@ def text_of(error: BaseException) -> str:
         text = text or type(link).__name__
         if not isinstance(link, OrchestratorError):
             text = f"{type(link).__name__}: {text}"
-        if not any(text in part for part in parts):
+        if not any(part == text or part.endswith(f": {text}") for part in parts):
             parts.append(text)
         # Errors without a `cause` have said in their own text what was behind them.
         link = link.__cause__ if hasattr(link, "cause") else None

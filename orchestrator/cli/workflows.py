@@ -81,7 +81,7 @@ async def start(
         handle: WorkflowHandle[Any, Any] = await client.start_workflow(
             workflow_type,
             args=arguments,
-            id=id or client.services.mint(),
+            id=client.services.mint() if id is None else id,
             task_queue=task_queue,
             request_id=request_id,
             id_conflict_policy=WorkflowIDConflictPolicy[_constant(id_conflict_policy)],

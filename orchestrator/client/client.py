@@ -158,6 +158,7 @@ class Client:
         """
         services, values = self.services, self.data_converter
         target = target_of(workflow, result_type)
+        request_id = options.get("request_id")
         start = start_of(
             start_options(
                 target,
@@ -165,7 +166,7 @@ class Client:
                 options,
                 values=values,
                 identity=self.identity,
-                request_id=options.get("request_id") or services.mint(),
+                request_id=services.mint() if request_id is None else request_id,
             ),
             now_ms=services.clock.now_ms(),
         )

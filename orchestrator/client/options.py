@@ -56,7 +56,10 @@ def arguments(arg: Any, args: Sequence[Any]) -> list[Any]:  # Any: user's values
 
     Raises:
         ValueError: both were given.
+        TypeError: `args` is a text, whose letters were hardly meant.
     """
+    if isinstance(args, str | bytes):
+        raise TypeError(f"args: expected a list of arguments, found {args!r}; give it as arg")
     if arg is ABSENT:
         return list(args)
     if args:

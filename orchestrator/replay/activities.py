@@ -182,7 +182,11 @@ class Activities:
         elif kind is not ActivityCancellationType.ABANDON:
             self._host.add(c.RequestCancelActivityTask(activity_id=pending.activity_id))
         if unsent or kind is not ActivityCancellationType.WAIT_CANCELLATION_COMPLETED:
-            pending.fail("Activity cancelled", CancelledError("Cancelled"))
+            pending.fail(
+                "Activity cancelled",
+                CancelledError("Cancelled"),
+                outcome=RetryOutcome.CANCEL_REQUESTED,
+            )
 
     def _settle(self, pending: PendingActivity, event: ActivityEnd) -> None:
         started = event.started_event_id
@@ -210,6 +214,7 @@ class Activities:
                     CancelledError("Cancelled", *self._details(event.details)),
                     started_event_id=started,
                     identity=event.identity,
+                    outcome=RetryOutcome.CANCEL_REQUESTED,
                 )
 
     def _details(self, payloads: Sequence[Payload]) -> list[Any]:  # Any: user's values

@@ -1,9 +1,9 @@
 """Logs as events with fields, for people at a terminal or for machines as JSON.
 
 Everything goes through the standard library's loggers, so an application that configures logging
-itself gets our records too (their fields in `record.fields`), and `configure` renders records of
-both kinds alike. Control characters are escaped: a workflow id cannot forge a line or drive a
-terminal.
+itself, or not at all, gets our records too: their message reads `event key=value …`, and their
+fields stand in `record.fields`. `configure` renders records of both kinds alike. Control characters
+are escaped: a workflow id cannot forge a line or drive a terminal.
 """
 
 from __future__ import annotations
@@ -30,6 +30,35 @@ _LINES_FIELD = "exception"
 
 class _OurHandler(logging.StreamHandler[TextIO]):
     """Tells our handler from the application's."""
+
+
+class _Event(str):
+    """An event's name, which becomes a line with its fields where others write it.
+
+    `logging` asks for the text only when a handler writes the record; ours takes the name.
+    """
+
+    __slots__ = ("fields",)
+    fields: Mapping[str, object]
+
+    def __new__(cls, name: str, fields: Mapping[str, object]) -> _Event:
+        event = super().__new__(cls, name)
+        event.fields = fields
+        return event
+
+    @property
+    def name(self) -> str:
+        """The bare name."""
+        return str.__str__(self)
+
+    def __str__(self) -> str:
+        fields = dict(self.fields)
+        lines = fields.pop(_LINES_FIELD, None)
+        parts = [self.name, *(f"{key}={value!r}" for key, value in fields.items())]
+        text = escape_controls(" ".join(parts))
+        if not lines:
+            return text
+        return f"{text}\n{escape_controls(str(lines).rstrip(), keep_lines=True)}"
 
 
 def configure(
@@ -109,7 +138,8 @@ def _to_record(
     event = event_dict.pop("event", "")
     passed = {key: event_dict.pop(key) for key in ("exc_info", "stack_info") if key in event_dict}
     # Text for `%` formatting: without arguments logging leaves the text alone.
-    return (str(event),), {**passed, "extra": {_FIELDS: dict(event_dict)}}
+    fields = dict(event_dict)
+    return (_Event(event, fields),), {**passed, "extra": {_FIELDS: fields}}
 
 
 def _formatter(*, json: bool, colors: bool) -> ProcessorFormatter:
@@ -140,6 +170,9 @@ def _formatter(*, json: bool, colors: bool) -> ProcessorFormatter:
 
 def _lift_fields(logger: object, method: str, event_dict: EventDict) -> EventDict:
     """Our fields beside the event; what logging itself says of the record wins over a namesake."""
+    message: object = event_dict["_record"].msg
+    if isinstance(message, _Event):
+        event_dict["event"] = message.name
     fields: object = event_dict.pop(_FIELDS, None)
     if isinstance(fields, dict):
         for key, value in cast("dict[str, object]", fields).items():

@@ -11,7 +11,7 @@ from orchestrator.core.attempts import AttemptFacts, RunFacts, task_of
 from orchestrator.core.transition import Transition
 from orchestrator.engine.timers import facts_of
 from orchestrator.ids import RunId, WorkflowId
-from orchestrator.limits import DRIVEN_BY_ARMER_MS
+from orchestrator.limits import DISPATCH_REPEATS_MS, DRIVEN_BY_ARMER_MS
 from orchestrator.ports.store import AttemptRecord, AttemptState, Committed
 from orchestrator.relay.certainty import until_known
 from orchestrator.wire.events import (
@@ -103,10 +103,17 @@ class Publications:
         )
 
     def _expect_soon(self, part: Transition, now_ms: int) -> None:
+        """Drive what is due soon. Of an activity only a time-out of its own, not the look whether
+        somebody began it: that one has time, and every activity has it."""
         soon = [
             timer.fire_at_ms
             for timer in part.timers
             if timer.fire_at_ms <= now_ms + DRIVEN_BY_ARMER_MS
+        ]
+        soon += [
+            activity.due_at_ms
+            for activity in part.activities
+            if activity.due_at_ms < activity.scheduled_at_ms + DISPATCH_REPEATS_MS[0]
         ]
         if part.close is not None and not part.close.nothing_left:
             soon.append(now_ms)

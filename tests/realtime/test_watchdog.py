@@ -137,7 +137,7 @@ def test_code_that_swallows_interrupts_is_logged_with_its_stack(
     stacks = [
         each.__dict__["fields"]["stack"]
         for each in caplog.records
-        if each.getMessage() == "workflow_code_still_runs"
+        if each.msg == "workflow_code_still_runs"
     ]
     assert any("in swallow_everything" in stack for stack in stacks)
 

@@ -50,6 +50,32 @@ def test_the_cancellation_type_decides_what_is_asked_and_whether_to_wait(
     driven.check_replays()
 
 
+@workflow_of
+async def cancelled_activity(self, kind: int) -> str:
+    handle = workflow.start_activity(
+        "pay",
+        start_to_close_timeout=CLOSE,
+        cancellation_type=ActivityCancellationType(kind),
+    )
+    await asyncio.sleep(1)
+    handle.cancel()
+    try:
+        return str(await handle)
+    except ActivityError as error:
+        return error.retry_state.name if error.retry_state else "no state"
+
+
+@pytest.mark.parametrize("kind", list(ActivityCancellationType))
+def test_whoever_cancelled_an_activity_is_told_that_this_ended_it(kind: int) -> None:
+    driven = Driven(cancelled_activity, kind)
+    driven.step()
+    driven.step(driven.fired(1))
+    if kind == ActivityCancellationType.WAIT_CANCELLATION_COMPLETED:
+        driven.step(driven.canceled("pay"))
+    assert driven.result() == "CANCEL_REQUESTED"
+    driven.check_replays()
+
+
 def test_a_wait_for_the_outcome_ends_with_it_whatever_it_is() -> None:
     for news, end in (("completed", "Complete"), ("canceled", "Cancel"), ("failed", "Fail")):
         driven = Driven(one_activity, ActivityCancellationType.WAIT_CANCELLATION_COMPLETED)

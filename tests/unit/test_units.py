@@ -35,6 +35,11 @@ def test_a_fraction_of_a_millisecond_is_rounded() -> None:
     assert units.to_ms(timedelta(microseconds=1_400)) == 1
 
 
+def test_a_number_without_a_unit_is_no_duration() -> None:
+    with pytest.raises(TypeError, match=r"timedelta\(seconds=5\), found 5 \(int\)"):
+        units.to_ms(5)  # type: ignore[arg-type]  # what this test is about
+
+
 def test_none_stays_none() -> None:
     assert units.to_ms_or_none(None) is None
     assert units.to_timedelta_or_none(None) is None

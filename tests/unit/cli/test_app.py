@@ -16,6 +16,7 @@ from orchestrator.exceptions import (
     MisconfiguredError,
     RPCError,
     RPCStatusCode,
+    TerminatedError,
     UnavailableError,
     WorkflowAlreadyStartedError,
 )
@@ -51,6 +52,12 @@ def test_the_text_of_a_failure_names_its_causes_once() -> None:
     error = WorkflowFailureError("Workflow execution failed")
     error.__cause__ = ApplicationError("card refused", type="Declined")
     assert text_of(error) == "Workflow execution failed: Declined: card refused"
+
+
+def test_a_short_reason_is_not_taken_for_a_piece_of_the_text_before() -> None:
+    error = WorkflowFailureError("Workflow execution terminated")
+    error.__cause__ = TerminatedError("x")
+    assert text_of(error) == "Workflow execution terminated: x"
 
 
 def test_the_text_of_an_unreachable_server_does_not_repeat_the_library() -> None:

@@ -321,3 +321,23 @@ async def test_a_fetched_history_survives_json_and_replays(client: Client) -> No
     assert list(copy.events) == list(history.events)
     result = await Replayer(workflows=WORKFLOWS).replay_workflow(copy)
     assert result.replay_failure is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"id": "a", "task_queue": QUEUE, "run_timeout": 5}, "expected a timedelta"),
+        ({"id": "a", "task_queue": QUEUE, "args": "abc"}, "expected a list of arguments"),
+    ],
+)
+async def test_a_value_that_can_hardly_be_meant_is_refused(
+    client: Client, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(TypeError, match=said):
+        await client.start_workflow("Sleeper", **options)  # type: ignore[call-overload]  # a user's slip
+
+
+async def test_an_empty_id_is_not_replaced_by_one_that_is_made_up(client: Client) -> None:
+    for empty in ({"id": ""}, {"id": "a", "request_id": ""}):
+        with pytest.raises(InvalidNameError):
+            await client.start_workflow(Sleeper.run, 1, task_queue=QUEUE, **empty)

@@ -151,8 +151,20 @@ def test_an_application_with_its_own_logging_gets_our_records(
     with caplog.at_level(logging.INFO, logger="orchestrator"):
         get_logger("worker").info("timer_fired", delay_ms=7)
     (record,) = caplog.records
-    assert record.getMessage() == "timer_fired"
+    assert record.msg == "timer_fired"
     assert vars(record)["fields"] == {"delay_ms": 7}
+
+
+def test_a_record_reads_with_its_fields_where_others_write_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    get_logger("worker").warning(
+        "workflow_task_failed", workflow_id="a\nb", failure="no", exception="one\n  two\n"
+    )
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "workflow_task_failed workflow_id='a\\nb' failure='no'\none\n  two"
+    )
 
 
 def test_escapes_are_readable() -> None:

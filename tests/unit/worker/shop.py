@@ -52,6 +52,22 @@ class Order:
         raise ValueError("no such thing")
 
 
+@workflow.defn
+class Hurried:
+    """Pays at once or not at all."""
+
+    @workflow.run
+    async def run(self, item: str) -> str:
+        return str(
+            await workflow.execute_activity(
+                "pay",
+                item,
+                schedule_to_start_timeout=timedelta(milliseconds=500),
+                start_to_close_timeout=timedelta(seconds=10),
+            )
+        )
+
+
 @workflow.defn(name="Order")
 class ChangedOrder:
     """What `Order` must not become while runs of it are open: it sleeps before it pays."""
@@ -247,4 +263,4 @@ class Exits:
         await asyncio.create_task(leave())
 
 
-ALL = (Order, Broken, Many, Hasty, Parting, Stubborn, Looping, Chain, Diary, Exits)
+ALL = (Order, Hurried, Broken, Many, Hasty, Parting, Stubborn, Looping, Chain, Diary, Exits)

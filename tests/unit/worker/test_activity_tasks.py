@@ -272,7 +272,7 @@ async def test_an_error_of_the_worker_itself_ends_the_attempt_and_it_is_tried_ag
     await schedule(engine)
     first.outcomes.put_nowait(KeyError("a bug"))
     await engine.settle()
-    assert "activity_hindered" in [one.message for one in caplog.records]
+    assert "activity_hindered" in [one.msg for one in caplog.records]
     await engine.pass_time(1_000)
     failed = first.attempts[1].begun.last_failure
     assert failed is not None

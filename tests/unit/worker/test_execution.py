@@ -203,7 +203,7 @@ async def test_a_benign_failure_is_neither_counted_nor_logged_aloud(
     runner = await opened(boom_as_expected)
     await run(engine, "boom_as_expected")
     assert runner.counters.value("activities_failed") == 0
-    (said,) = [one for one in caplog.records if one.message == "activity_failed"]
+    (said,) = [one for one in caplog.records if one.msg == "activity_failed"]
     assert said.levelno == logging.DEBUG
 
 
@@ -212,7 +212,7 @@ async def test_a_failure_is_logged_with_the_fields_of_its_attempt(
 ) -> None:
     await opened(boom)
     await run(engine, "boom")
-    (said,) = [one for one in caplog.records if one.message == "activity_failed"]
+    (said,) = [one for one in caplog.records if one.msg == "activity_failed"]
     fields: dict[str, object] = said.fields  # type: ignore[attr-defined]  # ours
     assert said.levelno == logging.WARNING
     assert (fields["workflow_id"], fields["attempt"], fields["error_type"]) == (
@@ -322,7 +322,7 @@ async def test_a_log_of_activity_code_names_its_attempt(
 
     await opened(say)
     await run(engine, "say")
-    (said,) = [one for one in caplog.records if one.message == "hot"]
+    (said,) = [one for one in caplog.records if one.msg == "hot"]
     fields: dict[str, object] = said.activity  # type: ignore[attr-defined]  # ours
     assert fields["workflow_id"] == WORKFLOW
     assert fields["activity_type"] == "say"

@@ -51,7 +51,7 @@ async def test_code_that_swallows_its_cancellation_is_reported_once_and_let_go(
     worker.cache.put(WORKFLOW, cached)
     worker.cache.clear()
     worker.cache.clear()
-    (record,) = [one for one in caplog.records if one.message == "eviction_left_tasks"]
+    (record,) = [one for one in caplog.records if one.msg == "eviction_left_tasks"]
     assert record.levelname == "WARNING"
     assert record.fields["workflow_id"] == WORKFLOW  # type: ignore[attr-defined]  # ours
     assert "shop.py" in record.fields["stack"]  # type: ignore[attr-defined]  # ours
@@ -83,6 +83,6 @@ async def test_an_eviction_that_blocks_is_cut_off_and_named(
     await start(bare, "Stubborn")
     cut = True
     worker.cache.clear()
-    (record,) = [one for one in caplog.records if one.message == "eviction_cut_off"]
+    (record,) = [one for one in caplog.records if one.msg == "eviction_cut_off"]
     assert record.fields["error"] == "ran over 2 s"  # type: ignore[attr-defined]  # ours
     assert len(worker.cache) == 0

@@ -33,7 +33,7 @@ def head(engine: Engine) -> Head:
 
 def fields_of(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:  # Any: fields
     """The fields of each record of an event."""
-    records = [record for record in caplog.records if record.message == event]
+    records = [record for record in caplog.records if record.msg == event]
     return [{**record.fields, "level": record.levelname} for record in records]  # type: ignore[attr-defined]  # ours
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from tests.unit.memory_engine import WORKFLOW, Engine
@@ -100,3 +102,17 @@ async def test_a_worker_that_lacks_the_type_hands_the_run_back_uncounted(bare: E
     await bare.pass_time(5_000)
     await signal(bare, "cola")
     assert await result(bare) == "\"paid, added ['cola']\""
+
+
+@pytest.mark.parametrize(("workflow_type", "due_in_ms"), [("Hurried", [500]), ("Order", [])])
+async def test_who_arms_a_time_out_that_is_due_soon_drives_it(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch, workflow_type: str, due_in_ms: list[int]
+) -> None:
+    expected: list[int] = []
+    monkeypatch.setattr(bare.duties, "expect", lambda shard, due_ms: expected.append(due_ms))
+    worker = await Worker(bare, "w1", takes_activities=False).open()
+    begun_ms = bare.clock.ms
+    await bare.start(workflow_type=workflow_type, input=(Payload.of_json(b'"a"'),))
+    await bare.settle()
+    assert [due_ms - begun_ms for due_ms in expected] == due_in_ms
+    assert worker.paid == []
