@@ -9,7 +9,7 @@ import pytest
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from tests.unit.memory_engine import WORKFLOW, Engine
-from tests.unit.worker.workers import Worker, order, result, signal
+from tests.unit.worker.workers import Worker, order, result, signal, start
 
 
 async def test_an_order_runs_from_start_to_end(bare: Engine) -> None:
@@ -111,8 +111,6 @@ async def test_who_arms_a_time_out_that_is_due_soon_drives_it(
     expected: list[int] = []
     monkeypatch.setattr(bare.duties, "expect", lambda shard, due_ms: expected.append(due_ms))
     worker = await Worker(bare, "w1", takes_activities=False).open()
-    begun_ms = bare.clock.ms
-    await bare.start(workflow_type=workflow_type, input=(Payload.of_json(b'"a"'),))
-    await bare.settle()
-    assert [due_ms - begun_ms for due_ms in expected] == due_in_ms
+    await start(bare, workflow_type, "pizza")
+    assert [due_ms - bare.clock.ms for due_ms in expected] == due_in_ms
     assert worker.paid == []
