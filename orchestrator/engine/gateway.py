@@ -34,9 +34,10 @@ from orchestrator.limits import (
     REASON_CHARS_MAX,
     REQUEST_ATTEMPTS_MAX,
 )
-from orchestrator.ports.broker import Broker, DeadQueue, Delivery, Outgoing, Published, ReplyTo
+from orchestrator.ports.broker import Broker, Delivery, Outgoing, ReplyTo
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Attached, StartAnswer, Started, StartRefused, Store
+from orchestrator.relay.burial import bury
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.telemetry.metrics import Counters
@@ -197,21 +198,17 @@ class Gateway:
             reason=refusal.message,
             request_id=_cut(refusal.request_id),
         )
-        letter = Outgoing(
-            to=DeadQueue(),
-            body=delivery.body,
-            correlation_id=delivery.correlation_id,
-            reason=f"{refusal.code}: {refusal.message}",
+        is_buried = await bury(
+            self._broker,
+            self._clock,
+            delivery,
+            f"{refusal.code}: {refusal.message}",
+            leaving=self._draining,
         )
-        while await self._publish(letter) is not Published.CONFIRMED:
-            await self._pause()
+        if not is_buried:
+            raise _DrainingError
         self._answer(delivery, refusal)
         delivery.ack()
-
-    async def _publish(self, message: Outgoing) -> Published:
-        outcome: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-        self._broker.publish(message, outcome.set_result)
-        return await asyncio.shield(outcome)
 
     def _answer(self, delivery: Delivery, response: Response) -> None:
         if delivery.reply_to:

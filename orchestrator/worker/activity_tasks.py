@@ -15,7 +15,7 @@ same call is repeated and the delivery kept: what has run is never run again for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -24,20 +24,18 @@ import msgspec
 from orchestrator.activity import ActivityCancellationDetails
 from orchestrator.core.attempts import (
     AskHolder,
-    completed,
-    failed,
     judge_running,
     may_take_over,
     name_of,
 )
 from orchestrator.core.shard import shard_of
 from orchestrator.core.timeouts import beaten_due_in_ms, running_due_in_ms
-from orchestrator.core.transition import AttemptName, BeginAttempt, FinishAttempt, Heartbeat
+from orchestrator.core.transition import AttemptName, BeginAttempt, Heartbeat
 from orchestrator.engine.timers import facts_of
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import AttemptToken, Namespace, ProcessName, ShardId, WorkflowId
 from orchestrator.limits import DRIVEN_BY_ARMER_MS, IDLE_POLL_MS, MEETINGS_MAX, SLOT_WAIT_MS
-from orchestrator.ports.broker import Broker, DeadQueue, Delivery, Outgoing, Published
+from orchestrator.ports.broker import Broker, Delivery
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import (
     AlreadyDone,
@@ -50,12 +48,12 @@ from orchestrator.ports.store import (
     Store,
     Wake,
 )
+from orchestrator.relay.burial import Burials
 from orchestrator.relay.certainty import until_known
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire import codec
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.inbox import AttemptStarted
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
 from orchestrator.worker.attempt import Abandoned, Attempt, Execute, Outcome, Work, hindered
@@ -89,7 +87,6 @@ class ActivityTasks:
         here counts as lost. `slots` bounds attempts in work; None leaves it to the prefetch, which
         does not see those that are acknowledged early."""
         self._store = store
-        self._broker = broker
         self._dispatcher = dispatcher
         self._clock = clock
         self._namespace = namespace
@@ -100,10 +97,11 @@ class ActivityTasks:
         self._slots = Slots(slots, clock)
         self._reports = Reports(Counters() if counters is None else counters, namespace)
         self._finishes = KeptFinishes()
+        self._burials = Burials(broker, clock)
         self._in_work: dict[AttemptName, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        self._is_draining = False
+        self._draining = asyncio.Event()
         self._grace_is_over = False
 
     def take(self, deliveries: Sequence[Delivery]) -> None:
@@ -112,9 +110,10 @@ class ActivityTasks:
             try:
                 task = codec.activity_task_decoder.decode(delivery.body)
             except MalformedMessageError as error:
-                self._bury(delivery, str(error))
+                self._reports.buried(str(error))
+                self._burials.bury(delivery, str(error))
                 continue
-            if self._is_draining:
+            if self._draining.is_set():
                 delivery.give_back()
                 continue
             self._take(delivery, task)
@@ -155,7 +154,7 @@ class ActivityTasks:
         neither ends nor lets itself be cancelled is ended by `abort` only. None: nothing is asked
         to stop.
         """
-        self._is_draining = True
+        self._draining.set()
         if grace_ms is not None:
             if self._tasks and grace_ms > 0:
                 self._idle.clear()
@@ -166,12 +165,14 @@ class ActivityTasks:
                     work.attempt.stop(ActivityCancellationDetails(worker_shutdown=True))
         while self._tasks:
             await asyncio.wait(self._tasks)
+        await self._burials.drain()
 
     def abort(self) -> None:
         """Cancel everything in work: what is unfinished is delivered again, elsewhere."""
-        self._is_draining = True
+        self._draining.set()
         for task in self._tasks:
             task.cancel()
+        self._burials.abort()
 
     async def repeat_finishes(self) -> None:
         """Tell the ends of the last 30 s once more: a fail-over of the store may have lost them.
@@ -195,15 +196,18 @@ class ActivityTasks:
         work = self._in_work.get(name)
         if work is None:
             work = self._in_work[name] = Work(task, name, [delivery])
-            doing = asyncio.get_running_loop().create_task(self._do(work), name="activity task")
-            self._tasks.add(doing)
-            doing.add_done_callback(self._done)
+            self._own(self._do(work))
             return
         self._reports.adopted()
         if work.attempt is not None and not work.attempt.task.hold:
             delivery.ack()  # as the first one was
         else:
             work.deliveries.append(delivery)
+
+    def _own(self, act: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(act, name="activity task")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -233,7 +237,7 @@ class ActivityTasks:
         take_over: AttemptToken | None = None
         task = work.task
         for _ in range(MEETINGS_MAX):
-            if self._is_draining:
+            if self._draining.is_set():
                 break
             if take_over is not None:
                 # The delivery names the attempt before: it is of no use to a third one, so that the
@@ -353,22 +357,10 @@ class ActivityTasks:
         return failure, await self._tell(attempt, failure)
 
     async def _tell(self, attempt: Attempt, outcome: Payload | Failure | None) -> FinishAnswer:
-        finish = self._finish_of(attempt, outcome)
+        finish = attempt.ended(outcome, identity=self._process)
         answer = await self._certain(partial(self._store.finish, finish))
         self._finishes.add(finish, now_ms=self._clock.now_ms())
         return answer
-
-    def _finish_of(self, attempt: Attempt, outcome: Payload | Failure | None) -> FinishAttempt:
-        started = AttemptStarted(
-            attempt=attempt.begun.attempt,
-            time_ms=attempt.begun.now_ms,
-            identity=self._process,
-            last_failure=attempt.begun.last_failure,
-        )
-        if isinstance(outcome, Failure):
-            policy = attempt.task.retry_policy
-            return failed(attempt.name, attempt.token, started, outcome, policy)
-        return completed(attempt.name, attempt.token, started, outcome)
 
     async def _certain(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """The definite answer, however long it takes; only `abort` ends the wait."""
@@ -379,19 +371,25 @@ class ActivityTasks:
                 self._reports.unanswered(error)
 
     def _wake(self, work: Work, workflow_id: WorkflowId, wake: Wake) -> None:
-        self._dispatcher.wake(workflow_id, wake, work.settle)
+        """Call the run; the deliveries are acked when the broker has taken that."""
+
+        def told(confirmed: bool) -> None:
+            if confirmed:
+                work.settle(done=True)
+            else:
+                self._own(self._give_back(work))
+
+        self._dispatcher.wake(workflow_id, wake, told)
+
+    async def _give_back(self, work: Work) -> None:
+        """After a pause: a delivery whose wake-up cannot be published would else come, and fail,
+        again at once."""
+        if not self._draining.is_set():
+            await self._clock.wait(self._draining, timeout_ms=IDLE_POLL_MS)
+        work.settle(done=False)
 
     def _expect_soon(self, name: AttemptName, due_at_ms: int, *, now_ms: int) -> None:
         """Drive what is due soon; the rest is the shard's owner's."""
         if due_at_ms - now_ms <= DRIVEN_BY_ARMER_MS:
             shard = shard_of(self._namespace, name.workflow_id, shards=self._store.shards)
             self._expect(shard, due_at_ms)
-
-    def _bury(self, delivery: Delivery, reason: str) -> None:
-        def buried(outcome: Published) -> None:
-            if outcome is Published.CONFIRMED:
-                delivery.ack()
-            else:
-                delivery.give_back()
-
-        self._broker.publish(Outgoing(to=DeadQueue(), body=delivery.body, reason=reason), buried)

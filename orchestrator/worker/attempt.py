@@ -8,11 +8,13 @@ from enum import Enum
 from typing import TypeAlias
 
 from orchestrator.activity import ActivityCancellationDetails
-from orchestrator.core.transition import AttemptName
+from orchestrator.core.attempts import completed, failed
+from orchestrator.core.transition import AttemptName, FinishAttempt
 from orchestrator.ids import AttemptToken
 from orchestrator.ports.broker import Delivery
 from orchestrator.ports.store import Begun
 from orchestrator.wire.failure import ApplicationFailure, Failure
+from orchestrator.wire.inbox import AttemptStarted
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
 
@@ -60,6 +62,18 @@ class Attempt:
         self._on_stop = on_stop
         if self.stopping is not None:
             on_stop(self.stopping)
+
+    def ended(self, outcome: Payload | Failure | None, *, identity: str) -> FinishAttempt:
+        """What the store is told of its end."""
+        started = AttemptStarted(
+            attempt=self.begun.attempt,
+            time_ms=self.begun.now_ms,
+            identity=identity,
+            last_failure=self.begun.last_failure,
+        )
+        if isinstance(outcome, Failure):
+            return failed(self.name, self.token, started, outcome, self.task.retry_policy)
+        return completed(self.name, self.token, started, outcome)
 
 
 @dataclass(slots=True)

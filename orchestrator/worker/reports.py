@@ -36,6 +36,10 @@ class Reports:
         self._counters.add("activities_lost")
         self._about(task).warning("activity_lost", holder=holder)
 
+    def buried(self, reason: str) -> None:
+        """A message that nobody can read."""
+        self._log.warning("message_buried", reason=reason)
+
     def abandoned(self, attempt: Attempt) -> None:
         """Its code ended because its time was over or its run gone."""
         self._about(attempt.task).info("activity_abandoned", why=str(attempt.stopping))

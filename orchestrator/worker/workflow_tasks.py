@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from orchestrator.definition.registry import Registry
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import Namespace, WorkflowId
-from orchestrator.ports.broker import Broker, DeadQueue, Delivery, Outgoing, Published
+from orchestrator.ports.broker import Broker, Delivery
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
+from orchestrator.relay.burial import Burials
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.replay.values import Values
 from orchestrator.telemetry.log import get_logger
@@ -69,7 +70,6 @@ class WorkflowTasks:
                 task_failures, queries, dropped_entries.
             failure_exception_types: What fails a run, beside what its definition names.
         """
-        self._broker = broker
         self._cache = cache
         context = WorkerContext(
             store=store,
@@ -104,6 +104,7 @@ class WorkflowTasks:
             advancer=self._advancer,
             cache=cache,
         )
+        self._burials = Burials(broker, clock)
         self._waiting: dict[WorkflowId, deque[tuple[Delivery, WorkflowTask | QueryTask]]] = {}
         self._work: set[asyncio.Task[None]] = set()
 
@@ -121,12 +122,14 @@ class WorkflowTasks:
         """Wait until nothing is in work."""
         while self._work:
             await asyncio.wait(self._work)
+        await self._burials.drain()
         self._extensions.stop()
 
     def abort(self) -> None:
         """Cancel everything in work and forget every run; the deliveries come again, elsewhere."""
         for work in self._work:
             work.cancel()
+        self._burials.abort()
         self._extensions.stop()
         self._cache.clear()
 
@@ -200,14 +203,7 @@ class WorkflowTasks:
         """Let a person have what nobody can read, with the reason; whoever asked is told."""
         _log.warning("message_buried", namespace=self._context.namespace, reason=reason)
         self._queries.reply(delivery, ErrorResponse(code="invalid_argument", message=reason))
-
-        def buried(outcome: Published) -> None:
-            if outcome is Published.CONFIRMED:
-                delivery.ack()
-            else:
-                delivery.give_back()
-
-        self._broker.publish(Outgoing(to=DeadQueue(), body=delivery.body, reason=reason), buried)
+        self._burials.bury(delivery, reason)
 
 
 def _inline(run: CachedRun | None, task: WorkflowTask) -> tuple[InboxEntry, ...] | None:

@@ -337,3 +337,25 @@ async def test_a_begin_of_somebody_else_counts(
     await schedule(engine)
     assert second.attempts == []
     assert await states(engine) == [(1, "running", "p1")]
+
+
+async def test_a_delivery_whose_wake_up_cannot_be_published_comes_again_after_a_pause(
+    engine: Engine, first: Process
+) -> None:
+    await schedule(engine)
+    (tasks,) = first.broker._consumers
+    deliveries: list[int] = []
+    take = tasks.on_batch
+    tasks.on_batch = lambda batch: (deliveries.append(len(batch)), take(batch))[1]
+    await engine.broker.close()  # Wake-ups leave over this connection.
+    first.outcomes.put_nowait(PAID)
+    await engine.settle()
+    assert await engine.inbox() == ["ActivityCompleted"]
+    assert (deliveries, len(tasks.in_hand)) == ([], 1)
+    engine.clock.ms += 1_000
+    await engine.settle()
+    assert (deliveries, len(tasks.in_hand)) == ([1], 1)
+    await engine.broker.open()
+    engine.clock.ms += 1_000
+    await engine.settle()
+    assert (deliveries, len(tasks.in_hand)) == ([1, 1], 0)
