@@ -61,13 +61,14 @@ async def test_a_local_environment_runs_on_the_real_clock() -> None:
             assert not env.supports_time_skipping
 
 
-async def test_no_real_time_passes_until_the_end_of_a_run_is_cleared_away() -> None:
+async def test_no_real_time_passes_until_the_ends_of_runs_are_cleared_away() -> None:
     async with (
         await WorkflowEnvironment.start_time_skipping() as env,
         Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS),
     ):
-        handle = await env.client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
-        await env.sleep(1)
-        await handle.terminate()
-        async with asyncio.timeout(0.3):  # A duty that sleeps looks again after up to a second.
-            await env.sleep(timedelta(days=1))
+        async with asyncio.timeout(0.9):  # A duty that sleeps looks again after a second.
+            for name in ("first", "second", "third"):
+                handle = await env.client.start_workflow(Sleeper.run, 2, id=name, task_queue=QUEUE)
+                await env.sleep(0.3)
+                await handle.terminate()
+                await env.sleep(timedelta(days=1))
