@@ -18,15 +18,26 @@ TASK_QUEUE_BYTES_MAX = 200
 PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
 """One argument or result. Larger values belong in a store of their own, passed by reference."""
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-"""One AMQP message; RabbitMQ 4 refuses 16 MiB, and a task of many arguments needs room."""
+"""The arguments of one call together, and a request. A task holds more beside its arguments, and
+RabbitMQ 4 refuses messages of 16 MiB by closing the channel."""
 INLINE_ENTRY_BYTES_MAX = 8 * 1024
 """An inbox entry travels inside its wake-up up to this size; larger ones are read from Redis."""
+FAILURE_CAUSES_MAX = 20
+"""Links of a chain of failures that travel; the last one says that more were left out."""
+FAILURE_MESSAGE_CHARS_MAX = 10_000
+"""Of each link: enough for a person, and a chain still fits a commit."""
+FAILURE_STACK_FRAMES_MAX = 50
+"""Innermost frames of each link's stack: the place of the error is at that end."""
+FAILURE_STACK_CHARS_MAX = 10_000
+"""Of each link's stack; paths may be long."""
 REASON_CHARS_MAX = 500
 """Why a message is dead. It travels in a header, and headers must fit into one AMQP frame."""
 PROBLEM_STACK_CHARS_MAX = 4_000
 """The end of the stack that a run shows with its problem; the failure event has all of it."""
 JSON_DEPTH_MAX = 64
-"""Nesting of foreign JSON; deeper bodies are refused before they can exhaust the stack."""
+"""Nesting of a value and of foreign JSON; what is deeper is refused before it exhausts a stack."""
+MESSAGE_DEPTH_MAX = 2 * JSON_DEPTH_MAX
+"""Nesting of a message, which may hold a value of the greatest depth below a chain of causes."""
 JSON_INTEGER_DIGITS_MAX = 4_300
 """Digits of an integer in foreign JSON: Python itself refuses to read longer ones."""
 

@@ -21,11 +21,19 @@ from orchestrator.exceptions import (
     ApplicationErrorCategory,
     CancelledError,
     FailureError,
+    PayloadTooLargeError,
     RetryState,
     ServerError,
     TerminatedError,
     TimeoutError,
     TimeoutType,
+)
+from orchestrator.limits import (
+    FAILURE_CAUSES_MAX,
+    FAILURE_MESSAGE_CHARS_MAX,
+    FAILURE_STACK_CHARS_MAX,
+    FAILURE_STACK_FRAMES_MAX,
+    PAYLOAD_BYTES_MAX,
 )
 from orchestrator.units import to_ms_or_none, to_timedelta
 from orchestrator.wire.failure import (
@@ -41,14 +49,6 @@ from orchestrator.wire.failure import (
 from orchestrator.wire.options import RetryOutcome, TimeoutKind
 from orchestrator.wire.payload import Payload
 
-CAUSES_MAX = 20
-"""Links of a chain that travel; the last one says that more were left out."""
-MESSAGE_CHARS_MAX = 10_000
-"""Of each message: enough for a person, and a chain still fits a commit."""
-STACK_FRAMES_MAX = 50
-"""Innermost frames of each stack: the place of the error is at that end."""
-STACK_CHARS_MAX = 10_000
-"""Of each stack trace; paths may be long."""
 _STACK_FIELD = "_stack_trace"
 """Where a read exception keeps the stack it came with, so that it is not lost on the way on."""
 
@@ -66,7 +66,7 @@ class FailureConverter(ABC):
 
 
 class DefaultFailureConverter(FailureConverter):
-    """Keeps message, type, details, stack and causes.
+    """Keeps message, type, details, stack and causes; what is too large is left out, and said so.
 
     The cause of an exception group without one is its first member. A stack that came over the
     wire is kept in place of the local one, which says only where it was raised again.
@@ -77,18 +77,22 @@ class DefaultFailureConverter(FailureConverter):
         failure: Failure | None = None
         if not whole:
             failure = Failure(
-                message=f"further causes were left out; {CAUSES_MAX} are kept",
+                message=f"further causes were left out; {FAILURE_CAUSES_MAX} are kept",
                 detail=ApplicationFailure(error_type="CausesLeftOut"),
             )
+        room_bytes = PAYLOAD_BYTES_MAX
         for link in reversed(chain):
-            failure = _link_to_failure(link, failure, payload_converter)
+            failure = _link_to_failure(link, failure, payload_converter, room_bytes=room_bytes)
+            room_bytes -= _details_bytes(failure.detail)
         assert failure is not None  # the chain holds the exception itself
         return failure
 
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
         chain: list[Failure] = []
         link: Failure | None = failure
-        while link is not None and len(chain) <= CAUSES_MAX:  # one more: the note of those left out
+        while (
+            link is not None and len(chain) <= FAILURE_CAUSES_MAX
+        ):  # one more: the note of those left out
             chain.append(link)
             link = link.cause
         error: FailureError = _link_from_failure(chain.pop(), payload_converter)
@@ -105,7 +109,7 @@ def _chain(exception: BaseException) -> tuple[list[BaseException], bool]:
     seen: set[int] = set()
     link: BaseException | None = exception
     while link is not None and id(link) not in seen:
-        if len(chain) == CAUSES_MAX:
+        if len(chain) == FAILURE_CAUSES_MAX:
             return chain, False
         seen.add(id(link))
         chain.append(link)
@@ -122,14 +126,23 @@ def _cause(exception: BaseException) -> BaseException | None:
 
 
 def _link_to_failure(
-    exception: BaseException, cause: Failure | None, payload_converter: PayloadConverter
+    exception: BaseException,
+    cause: Failure | None,
+    payload_converter: PayloadConverter,
+    *,
+    room_bytes: int,
 ) -> Failure:
     message = _message(exception)
     try:
         detail = _detail(exception, payload_converter)
+        size_bytes = _details_bytes(detail)
+        if size_bytes > room_bytes:
+            raise PayloadTooLargeError("what its chain would hold", size_bytes, room_bytes)
     except Exception as error:  # boundary: details and fields are the user's and may be anything
         detail = _plain_detail(exception)
-        message = _bounded(f"{message} [details left out: {_message(error)}]", MESSAGE_CHARS_MAX)
+        message = _bounded(
+            f"{message} [details left out: {_message(error)}]", FAILURE_MESSAGE_CHARS_MAX
+        )
     return Failure(message=message, detail=detail, stack_trace=_stack(exception), cause=cause)
 
 
@@ -210,7 +223,7 @@ def _message(exception: BaseException) -> str:
         text = "Cancelled"
     elif not text and isinstance(exception, asyncio.TimeoutError):
         text = "Timed out"
-    return _bounded(text, MESSAGE_CHARS_MAX)
+    return _bounded(text, FAILURE_MESSAGE_CHARS_MAX)
 
 
 def _bounded(text: str, chars_max: int) -> str:
@@ -229,15 +242,15 @@ def _stack(exception: BaseException) -> str:
     while traceback is not None:
         frames.append(traceback)
         traceback = traceback.tb_next
-    left_out = len(frames) - STACK_FRAMES_MAX
+    left_out = len(frames) - FAILURE_STACK_FRAMES_MAX
     lines = [f"  … {left_out} outer frames were left out"] if left_out > 0 else []
-    for frame in frames[-STACK_FRAMES_MAX:]:
+    for frame in frames[-FAILURE_STACK_FRAMES_MAX:]:
         code = frame.tb_frame.f_code
         lines.append(f'  File "{code.co_filename}", line {frame.tb_lineno}, in {code.co_qualname}')
     text = "\n".join(lines)
-    if len(text) > STACK_CHARS_MAX:
-        text = "  …" + text[-STACK_CHARS_MAX:]
-    return _bounded(text, STACK_CHARS_MAX + 3)
+    if len(text) > FAILURE_STACK_CHARS_MAX:
+        text = "  …" + text[-FAILURE_STACK_CHARS_MAX:]
+    return _bounded(text, FAILURE_STACK_CHARS_MAX + 3)
 
 
 def _link_from_failure(failure: Failure, payload_converter: PayloadConverter) -> FailureError:
@@ -268,6 +281,10 @@ def _payloads_of(detail: FailureDetail) -> tuple[Payload, ...]:
             return detail.last_heartbeat_details
         case ServerFailure() | ActivityFailure():
             return ()
+
+
+def _details_bytes(detail: FailureDetail) -> int:
+    return sum(len(bytes(payload.data)) for payload in _payloads_of(detail))
 
 
 def _error_of(

@@ -16,8 +16,9 @@ import msgspec
 from orchestrator.common import RawValue
 from orchestrator.converter.json_values import decode_json, encode_json, name_of_type
 from orchestrator.exceptions import ConversionError, PayloadTooLargeError
-from orchestrator.limits import PAYLOAD_BYTES_MAX
+from orchestrator.limits import MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX
 from orchestrator.wire.payload import BINARY_NULL, BINARY_PLAIN, JSON_PLAIN, Payload
+from orchestrator.wire.strict_json import check_depth
 
 _BYTES_TYPES = (bytes, bytearray, memoryview)
 
@@ -30,8 +31,10 @@ class PayloadConverter(ABC):
         """One payload per value, in order.
 
         Raises:
-            ConversionError: no converter takes a value; the text names its type and place.
-            PayloadTooLargeError: a value's bytes are over `limits.PAYLOAD_BYTES_MAX`.
+            ConversionError: no converter takes a value, or its JSON nests deeper than
+                `limits.JSON_DEPTH_MAX`; the text names its type and place.
+            PayloadTooLargeError: a value's bytes are over `limits.PAYLOAD_BYTES_MAX`, or those of
+                all values over `limits.MESSAGE_BYTES_MAX`.
         """
 
     @abstractmethod
@@ -155,8 +158,8 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
 
 
 class CompositePayloadConverter(PayloadConverter):
-    """Asks its parts in order, and holds every payload to the size limit. A RawValue is passed on
-    as it is, and given where one is asked for."""
+    """Asks its parts in order, and holds every payload to the limits of size and depth. A RawValue
+    is passed on as it is, and given where one is asked for."""
 
     def __init__(self, *converters: EncodingPayloadConverter) -> None:
         """Of two parts with one encoding, the first reads.
@@ -168,7 +171,10 @@ class CompositePayloadConverter(PayloadConverter):
         self._readers = {part.encoding: part for part in reversed(converters)}
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:  # Any: user's values
-        return [self._to_payload(index, value) for index, value in enumerate(values)]
+        payloads = [self._to_payload(place, value) for place, value in enumerate(values, 1)]
+        if len(payloads) > 1:
+            _check_together(payloads)
+        return payloads
 
     def from_payloads(
         self,
@@ -179,16 +185,18 @@ class CompositePayloadConverter(PayloadConverter):
         hints += [None] * (len(payloads) - len(hints))
         return [self._from_payload(*pair) for pair in enumerate(zip(payloads, hints, strict=False))]
 
-    def _to_payload(self, index: int, value: Any) -> Payload:  # Any: user's value
-        what = f"value {index + 1}, a {name_of_type(type(value))},"
+    def _to_payload(self, place: int, value: Any) -> Payload:  # Any: user's value
         try:
             payload = self._first_payload(value)
+            text = bytes(payload.data)
+            _check_depth(value, text)
         except ConversionError as error:
-            raise ConversionError(f"value {index + 1}: {error}") from error
+            raise ConversionError(f"value {place}: {error}") from error
         # The text on the wire bounds the content from above, and costs nothing to measure.
-        if len(bytes(payload.data)) > PAYLOAD_BYTES_MAX:
+        if len(text) > PAYLOAD_BYTES_MAX:
             size_bytes = len(payload.content())
             if size_bytes > PAYLOAD_BYTES_MAX:
+                what = f"value {place}, a {name_of_type(type(value))},"
                 raise PayloadTooLargeError(what, size_bytes, PAYLOAD_BYTES_MAX)
         return payload
 
@@ -227,3 +235,20 @@ class DefaultPayloadConverter(CompositePayloadConverter):
         super().__init__(
             BinaryNullPayloadConverter(), BinaryPlainPayloadConverter(), JSONPlainPayloadConverter()
         )
+
+
+def _check_depth(value: object, text: bytes) -> None:
+    """A message that nests deeper than a reader allows would be dead on arrival."""
+    try:
+        check_depth(text)
+    except ValueError as error:
+        raise ConversionError(
+            f"a value of type {name_of_type(type(value))} is {error}; give it fewer levels"
+        ) from error
+
+
+def _check_together(payloads: Sequence[Payload]) -> None:
+    size_bytes = sum(len(bytes(payload.data)) for payload in payloads)
+    if size_bytes > MESSAGE_BYTES_MAX:
+        what = f"what is passed in {len(payloads)} values"
+        raise PayloadTooLargeError(what, size_bytes, MESSAGE_BYTES_MAX)

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, get_args
 import msgspec
 
 from orchestrator.exceptions import MalformedMessageError
+from orchestrator.limits import MESSAGE_DEPTH_MAX
 from orchestrator.units import format_time, parse_time
 from orchestrator.wire import events, inbox, strict_json
 from orchestrator.wire.base import WireStruct
@@ -42,12 +43,12 @@ class Decoder(Generic[_T]):
         """Return the message in `body`.
 
         Raises:
-            MalformedMessageError: it is not JSON in UTF-8, nests deeper than 64, or is not this
-                message.
+            MalformedMessageError: it is not JSON in UTF-8, nests deeper than
+                `limits.MESSAGE_DEPTH_MAX`, or is not this message.
         """
         try:
             _check_utf8(body)
-            strict_json.check_depth(body)
+            strict_json.check_depth(body, depth_max=MESSAGE_DEPTH_MAX)
             return self._decoder.decode(body)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise MalformedMessageError(self._expected, str(error)) from error

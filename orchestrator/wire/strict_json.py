@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from itertools import accumulate
 from typing import NoReturn
 
 from orchestrator.limits import JSON_DEPTH_MAX, JSON_INTEGER_DIGITS_MAX
 
 _TEXT_SHOWN_MAX = 40
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""A string, or the rest of a document whose last string has no end: so every quote is looked at
+once, whatever is sent."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = tuple((byte in b"[{") - (byte in b"]}") for byte in range(256))
+"""How many levels deeper each byte leads."""
 
 
 def parse(body: bytes) -> object:
@@ -37,35 +45,18 @@ def parse(body: bytes) -> object:
     return value
 
 
-def check_depth(body: bytes | memoryview) -> None:
-    """Refuse JSON that nests deeper than `JSON_DEPTH_MAX`.
+def check_depth(body: bytes | memoryview, *, depth_max: int = JSON_DEPTH_MAX) -> None:
+    """Refuse JSON that nests deeper than `depth_max`.
 
     Raises:
         ValueError: it does. Brackets inside of strings are not counted.
     """
     content = bytes(body)
-    if content.count(b"[") + content.count(b"{") <= JSON_DEPTH_MAX:
+    if content.count(b"[") + content.count(b"{") <= depth_max:
         return
-    depth = 0
-    in_string = False
-    position = 0
-    length = len(content)
-    while position < length:
-        byte = content[position]
-        if in_string:
-            if byte == 0x5C:
-                position += 1
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > JSON_DEPTH_MAX:
-                raise ValueError(f"nested deeper than {JSON_DEPTH_MAX}")
-        elif byte in b"]}":
-            depth -= 1
-        position += 1
+    brackets = _STRING.sub(b"", content).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > depth_max:
+        raise ValueError(f"nested deeper than {depth_max}")
 
 
 def _check_surrogates(value: object) -> None:

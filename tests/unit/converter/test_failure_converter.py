@@ -9,12 +9,6 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.converter import DataConverter, default
-from orchestrator.converter.failure_converter import (
-    CAUSES_MAX,
-    MESSAGE_CHARS_MAX,
-    STACK_CHARS_MAX,
-    STACK_FRAMES_MAX,
-)
 from orchestrator.exceptions import (
     ActivityError,
     ApplicationError,
@@ -26,6 +20,13 @@ from orchestrator.exceptions import (
     TerminatedError,
     TimeoutError,
     TimeoutType,
+)
+from orchestrator.limits import (
+    FAILURE_CAUSES_MAX,
+    FAILURE_MESSAGE_CHARS_MAX,
+    FAILURE_STACK_CHARS_MAX,
+    FAILURE_STACK_FRAMES_MAX,
+    PAYLOAD_BYTES_MAX,
 )
 from orchestrator.wire.failure import ApplicationFailure, CanceledFailure, Failure, TimeoutFailure
 from orchestrator.wire.payload import Payload
@@ -155,7 +156,7 @@ def test_a_long_chain_is_cut_and_says_so() -> None:
         error.__cause__ = ValueError(str(number))
         error = error.__cause__
     chain = _chain_of(CONVERTER.to_failure(first))
-    assert len(chain) == CAUSES_MAX + 1
+    assert len(chain) == FAILURE_CAUSES_MAX + 1
     assert "left out" in chain[-1].message
 
 
@@ -167,7 +168,7 @@ def test_a_foreign_chain_without_end_is_read_to_the_bound() -> None:
     links = 0
     while error is not None:
         links, error = links + 1, error.__cause__
-    assert links == CAUSES_MAX + 1
+    assert links == FAILURE_CAUSES_MAX + 1
 
 
 def test_an_exception_whose_text_raises_is_named() -> None:
@@ -176,8 +177,8 @@ def test_an_exception_whose_text_raises_is_named() -> None:
 
 
 def test_a_long_message_is_cut() -> None:
-    failure = CONVERTER.to_failure(ValueError("a" * 10 * MESSAGE_CHARS_MAX))
-    assert len(failure.message) < MESSAGE_CHARS_MAX + 100
+    failure = CONVERTER.to_failure(ValueError("a" * 10 * FAILURE_MESSAGE_CHARS_MAX))
+    assert len(failure.message) < FAILURE_MESSAGE_CHARS_MAX + 100
 
 
 def test_a_message_that_is_no_unicode_is_escaped() -> None:
@@ -227,7 +228,10 @@ def test_a_deep_stack_keeps_its_inner_end() -> None:
     with pytest.raises(ValueError, match="deep") as caught:
         _deep(200)
     stack = CONVERTER.to_failure(caught.value).stack_trace
-    assert stack.count("in _deep") == STACK_FRAMES_MAX or len(stack) > STACK_CHARS_MAX - 1
+    assert (
+        stack.count("in _deep") == FAILURE_STACK_FRAMES_MAX
+        or len(stack) > FAILURE_STACK_CHARS_MAX - 1
+    )
     assert stack.startswith("  …")
 
 
@@ -244,3 +248,14 @@ def test_a_failure_never_names_a_class_to_build() -> None:
 
 def test_the_default_is_one_instance() -> None:
     assert default() is DataConverter.default
+
+
+def test_the_details_of_all_causes_together_are_bounded_and_what_is_left_out_is_said() -> None:
+    half = "a" * (PAYLOAD_BYTES_MAX // 2)
+    error = ApplicationError("outer", half, type="Outer")
+    error.__cause__ = ApplicationError("middle", half, half)
+    error.__cause__.__cause__ = ApplicationError("inner", "small")
+    outer, middle, inner = _chain_of(CONVERTER.to_failure(error))
+    assert [len(one.detail.details) for one in (outer, middle, inner)] == [1, 0, 1]  # type: ignore[union-attr]  # all are of applications
+    assert middle.message.startswith("middle [details left out: what its chain would hold has 2,")
+    assert outer.detail.error_type == "Outer"  # type: ignore[union-attr]  # as above

@@ -23,7 +23,7 @@ from orchestrator.converter import (
     value_to_type,
 )
 from orchestrator.exceptions import ConversionError, PayloadTooLargeError
-from orchestrator.limits import PAYLOAD_BYTES_MAX
+from orchestrator.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
 from orchestrator.wire.payload import BINARY_NULL, BINARY_PLAIN, JSON_PLAIN, Payload
 
 CONVERTER = DefaultPayloadConverter()
@@ -261,6 +261,22 @@ def test_a_value_over_the_limit_is_refused(value: object) -> None:
     with pytest.raises(PayloadTooLargeError) as caught:
         CONVERTER.to_payload(value)
     assert caught.value.size_bytes == PAYLOAD_BYTES_MAX + 1
+
+
+def test_values_that_fit_alone_are_refused_when_no_message_can_carry_them_together() -> None:
+    value = "a" * (PAYLOAD_BYTES_MAX - 2)
+    assert len(CONVERTER.to_payloads([value, value])) == 2
+    with pytest.raises(PayloadTooLargeError, match=r"in 3 values has 6,\d+,\d+ bytes"):
+        CONVERTER.to_payloads([value, value, value])
+
+
+def test_a_value_is_taken_to_the_depth_that_every_reader_allows() -> None:
+    def nested(levels: int) -> list[Any]:
+        return [nested(levels - 1)] if levels > 1 else []
+
+    assert _there_and_back(nested(JSON_DEPTH_MAX), None) == nested(JSON_DEPTH_MAX)
+    with pytest.raises(ConversionError, match="value 1: a value of type list is nested deeper"):
+        CONVERTER.to_payload(nested(JSON_DEPTH_MAX + 1))
 
 
 def test_a_value_that_no_part_takes_is_refused() -> None:

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.exceptions import MalformedMessageError
-from orchestrator.limits import JSON_DEPTH_MAX
+from orchestrator.limits import FAILURE_CAUSES_MAX, JSON_DEPTH_MAX, MESSAGE_DEPTH_MAX
 from orchestrator.wire import codec
-from orchestrator.wire.events import EventAttributes, HistoryEvent
+from orchestrator.wire.events import ActivityTaskFailed, EventAttributes, HistoryEvent
+from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.inbox import InboxBody
 from orchestrator.wire.messages import Request
+from orchestrator.wire.options import RetryOutcome
 from orchestrator.wire.payload import Payload
 
 _EVENT_KINDS = get_args(EventAttributes)
@@ -109,7 +111,27 @@ def test_unknown_fields_are_ignored_so_that_old_reads_new() -> None:
 
 def test_nesting_beyond_the_limit_is_refused() -> None:
     with pytest.raises(MalformedMessageError, match="deeper"):
-        codec.payloads_decoder.decode(b"[" * (JSON_DEPTH_MAX + 1))
+        codec.payloads_decoder.decode(b"[" * (MESSAGE_DEPTH_MAX + 1))
+
+
+def test_the_deepest_value_is_read_in_the_longest_chain_of_causes() -> None:
+    deepest = Payload.of_json(b"[" * JSON_DEPTH_MAX + b"]" * JSON_DEPTH_MAX)
+    failure = Failure(message="", detail=ApplicationFailure(details=(deepest,)))
+    for _ in range(FAILURE_CAUSES_MAX):
+        failure = Failure(message="", detail=ApplicationFailure(), cause=failure)
+    event = ActivityTaskFailed(
+        scheduled_event_id=5,
+        started_event_id=6,
+        failure=failure,
+        retry_outcome=RetryOutcome.TIMEOUT,
+    )
+    read = codec.decode_event(
+        event_id=7,
+        type_="ActivityTaskFailed",
+        time="2026-01-01T00:00:00.000Z",
+        data=codec.encode(event),
+    )
+    assert read.attributes == event
 
 
 def test_brackets_inside_of_text_do_not_count_as_nesting() -> None:

@@ -78,6 +78,25 @@ def test_brackets_side_by_side_do_not_count_as_nesting() -> None:
     strict_json.check_depth(b"[" + b"[]," * 1_000 + b"[]]")
 
 
+@given(st.text(alphabet='[]{}"\\a', max_size=60), st.integers(0, 4))
+def test_the_depth_is_that_of_the_brackets_outside_of_strings(text: str, depth_max: int) -> None:
+    depth, deepest, in_string, escaped = 0, 0, False, False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        else:
+            depth += (character in "[{") - (character in "]}")
+            deepest = max(deepest, depth)
+    if deepest <= depth_max:
+        strict_json.check_depth(text.encode(), depth_max=depth_max)
+    else:
+        with pytest.raises(ValueError, match="deeper"):
+            strict_json.check_depth(text.encode(), depth_max=depth_max)
+
+
 def test_a_long_key_is_not_quoted_whole() -> None:
     key = b'"' + b"k" * 1_000 + b'"'
     with pytest.raises(ValueError, match="k…") as caught:
