@@ -51,9 +51,11 @@ def handle(
 ) -> None:
     """Turn `command` into its event and what goes with it, into `wishes` and `state`.
 
-    `now_ms` is the activation's time, `mint` gives fresh random texts. `unseen_messages` is what a
+    `now_ms` is the activation's time: a marker of something that took its time moves it on for all
+    that follows. `mint` gives fresh random texts. `unseen_messages` is what a
     forced close leaves unread; 0 otherwise.
     """
+    now_ms = max(now_ms, state.last_time_ms)
     match command:
         case c.ScheduleActivityTask():
             _schedule_activity(state, command, wishes, now_ms=now_ms, key=ActivityKey(mint()))
@@ -63,6 +65,8 @@ def handle(
             _start_timer(state, command, wishes, now_ms=now_ms)
         case c.CancelTimer():
             _cancel_timer(state, command, wishes, now_ms=now_ms)
+        case c.RecordMarker():
+            _record_marker(state, command, wishes, now_ms=max(now_ms, command.time_ms))
         case c.ContinueAsNewWorkflowExecution():
             event, close = continue_as_new(state, command, now_ms=now_ms, run_id=RunId(mint()))
             _record(state, event, wishes, now_ms=now_ms)
@@ -158,3 +162,15 @@ def _cancel_timer(
     )
     _record(state, canceled, wishes, now_ms=now_ms)
     wishes.disarm.append(event_id)
+
+
+def _record_marker(
+    state: ExecutionState, command: c.RecordMarker, wishes: Wishes, *, now_ms: int
+) -> None:
+    recorded = e.MarkerRecorded(
+        marker_name=command.marker_name,
+        details=command.details,
+        failure=command.failure,
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    _record(state, recorded, wishes, now_ms=now_ms)

@@ -103,6 +103,7 @@ def _apply_attributes(state: ExecutionState, event: HistoryEvent) -> None:
             | e.ActivityTaskCancelRequested()
             | e.TimerStarted()
             | e.TimerCanceled()
+            | e.MarkerRecorded()
             | e.WorkflowExecutionCompleted()
             | e.WorkflowExecutionFailed()
             | e.WorkflowExecutionCanceled()
@@ -132,6 +133,8 @@ def _apply_command_event(
             state.timer_ids[wished.timer_id] = event.event_id
         case e.TimerCanceled():
             _end_timer(state, wished.started_event_id)
+        case e.MarkerRecorded():
+            pass
         case e.WorkflowExecutionCompleted():
             state.status = RunStatus.COMPLETED
         case e.WorkflowExecutionFailed():

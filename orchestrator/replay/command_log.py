@@ -21,6 +21,7 @@ _EVENT_OF: dict[type, type] = {
     c.RequestCancelActivityTask: e.ActivityTaskCancelRequested,
     c.StartTimer: e.TimerStarted,
     c.CancelTimer: e.TimerCanceled,
+    c.RecordMarker: e.MarkerRecorded,
     c.CompleteWorkflowExecution: e.WorkflowExecutionCompleted,
     c.FailWorkflowExecution: e.WorkflowExecutionFailed,
     c.CancelWorkflowExecution: e.WorkflowExecutionCanceled,
@@ -145,6 +146,12 @@ class CommandLog:
                     same = found == _identity(command)
                 case e.TimerStarted() | e.TimerCanceled():
                     same = _identity(command) == attributes.timer_id
+                case e.MarkerRecorded():
+                    same = (
+                        isinstance(command, c.RecordMarker)
+                        and command.marker_name == attributes.marker_name
+                        and command.details == attributes.details
+                    )
                 case _:
                     pass
         if not same:
@@ -167,6 +174,8 @@ def _identity(command: c.Command) -> str:
             return command.activity_id
         case c.StartTimer() | c.CancelTimer():
             return command.timer_id
+        case c.RecordMarker():
+            return command.marker_name
         case _:
             return ""
 
@@ -190,4 +199,6 @@ def describe_event(event: e.HistoryEvent) -> str:
         detail = f" of event {attributes.scheduled_event_id}"
     elif isinstance(attributes, e.TimerStarted | e.TimerCanceled):
         detail = f" {attributes.timer_id!r}"
+    elif isinstance(attributes, e.MarkerRecorded):
+        detail = f" {attributes.marker_name!r}"
     return f"event {event.event_id} {event.type}{detail}"

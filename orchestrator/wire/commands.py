@@ -46,6 +46,16 @@ class CancelTimer(WireStruct, frozen=True, kw_only=True):
     timer_id: str
 
 
+class RecordMarker(WireStruct, frozen=True, kw_only=True):
+    """Note something for replays. `time_ms`: when it happened, if later than the task began; what
+    the code wishes for afterwards happens no earlier."""
+
+    marker_name: str
+    details: dict[str, tuple[Payload, ...]] = {}
+    failure: Failure | None = None
+    time_ms: int = 0
+
+
 class CompleteWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """The code returned."""
 
@@ -82,6 +92,7 @@ Command: TypeAlias = (
     | RequestCancelActivityTask
     | StartTimer
     | CancelTimer
+    | RecordMarker
     | CompleteWorkflowExecution
     | FailWorkflowExecution
     | CancelWorkflowExecution

@@ -255,6 +255,19 @@ class TimerCanceled(WireStruct, frozen=True, kw_only=True):
     task_completed_event_id: int = 0
 
 
+class MarkerRecorded(WireStruct, frozen=True, kw_only=True):
+    """The code noted what a replay must find again: how a local activity ended, which patch is in.
+
+    `details` are named as each kind of marker has them. The time of this event is the time that the
+    code saw from then on.
+    """
+
+    marker_name: str
+    details: dict[str, tuple[Payload, ...]] = {}
+    failure: Failure | None = None
+    task_completed_event_id: int = 0
+
+
 EventAttributes: TypeAlias = (
     WorkflowExecutionStarted
     | WorkflowExecutionCompleted
@@ -279,6 +292,7 @@ EventAttributes: TypeAlias = (
     | TimerStarted
     | TimerFired
     | TimerCanceled
+    | MarkerRecorded
 )
 
 CommandEvent: TypeAlias = (
@@ -286,6 +300,7 @@ CommandEvent: TypeAlias = (
     | ActivityTaskCancelRequested
     | TimerStarted
     | TimerCanceled
+    | MarkerRecorded
     | WorkflowExecutionCompleted
     | WorkflowExecutionFailed
     | WorkflowExecutionCanceled

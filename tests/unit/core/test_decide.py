@@ -17,6 +17,7 @@ from orchestrator.wire.commands import (
     CancelTimer,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
+    RecordMarker,
     RequestCancelActivityTask,
     StartTimer,
 )
@@ -207,3 +208,13 @@ def test_a_run_that_takes_workers_down_is_parked_and_one_more_crash_parks_it_aga
 def test_failing_tasks_rest_from_one_second_to_ten_minutes() -> None:
     rests = [task_backoff_ms(attempt) for attempt in (1, 2, 3, 10, 11, 1_000_000)]
     assert rests == [1_000, 2_000, 4_000, 512_000, 600_000, 600_000]
+
+
+def test_what_follows_a_marker_happens_no_earlier_than_what_it_notes() -> None:
+    late = RecordMarker(marker_name="note", time_ms=T0 + 5_000)
+    timer = StartTimer(timer_id="1", start_to_fire_ms=1_000)
+    (commit,) = activate(
+        fresh_state(), [entry(1, inbox.FirstTask(run_id=RUN))], [late, timer], now_ms=T0
+    )
+    assert [event.time_ms - T0 for event in commit.events[-2:]] == [5_000, 5_000]
+    assert commit.timers[0].fire_at_ms == T0 + 6_000
