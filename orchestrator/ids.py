@@ -41,17 +41,37 @@ ShardId = NewType("ShardId", int)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TASK_QUEUE = re.compile(r"[^\s#*]+")
+BEHIND_NAMESPACES = frozenset(
+    {
+        "activity",
+        "bench",
+        "completions",
+        "dead",
+        "events",
+        "requests",
+        "sticky",
+        "tasks",
+        "workflow",
+    }
+)
+"""What comes behind a namespace in names of queues and exchanges. A namespace `a.workflow` would
+share queues with the namespace `a`, so these words may follow no dot."""
 
 
 def check_namespace(value: str) -> Namespace:
     """Return `value` as a namespace: letters, digits, `.`, `_`, `-`; at most 64 characters.
 
     Raises:
-        InvalidNameError: it is anything else.
+        InvalidNameError: it is anything else, or could be mistaken for a queue of another one.
     """
     if len(value) > NAMESPACE_CHARS_MAX or not _NAMESPACE.fullmatch(value):
         raise InvalidNameError(
             "namespace", value, f"1 to {NAMESPACE_CHARS_MAX} letters, digits, '.', '_' or '-'"
+        )
+    reserved = BEHIND_NAMESPACES.intersection(value.split(".")[1:])
+    if reserved:
+        raise InvalidNameError(
+            "namespace", value, f"no {sorted(reserved)[0]!r} behind a '.', which names queues"
         )
     return Namespace(value)
 

@@ -34,6 +34,7 @@ class Parts:
         cache: RunCache,
         sticky: str | None,
         identity: str,
+        slots: int,
         guard: Guard,
         failure_exception_types: Sequence[type[BaseException]],
     ) -> WorkflowTasks:
@@ -52,6 +53,7 @@ class Parts:
             sticky=sticky,
             expect=self.expect,
             mint=services.mint,
+            slots=slots,
             guard=guard,
             isolate=Isolation(
                 services.store,

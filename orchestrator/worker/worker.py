@@ -144,6 +144,7 @@ class Worker:
             cache=self._cache,
             sticky=self._sticky,
             identity=identity or self._process,
+            slots=self._workflow_slots,
             guard=self._guard,
             failure_exception_types=workflow_failure_exception_types,
         )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from orchestrator.definition.registry import Registry
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import Namespace, WorkflowId
+from orchestrator.limits import WORKFLOW_TASKS_MAX
 from orchestrator.ports.broker import Broker, Delivery
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
@@ -56,6 +57,7 @@ class WorkflowTasks:
         sticky: str | None,
         expect: Expect,
         mint: Callable[[], str],
+        slots: int = WORKFLOW_TASKS_MAX,
         guard: Guard = unguarded,
         isolate: Isolate | None = None,
         counters: Counters | None = None,
@@ -64,6 +66,7 @@ class WorkflowTasks:
         """Nothing is started yet.
 
         Args:
+            slots: Tasks in work at a time; prefetch alone bounds each queue, and there are two.
             guard: Calls user code and cuts off what blocks.
             isolate: Tries a run in a process of its own, when it seems to take workers down.
             counters: activations, cached_activations, replays, commits, stale, refused,
@@ -105,6 +108,7 @@ class WorkflowTasks:
             cache=cache,
         )
         self._burials = Burials(broker, clock)
+        self._slots = asyncio.Semaphore(slots)
         self._waiting: dict[WorkflowId, deque[tuple[Delivery, WorkflowTask | QueryTask]]] = {}
         self._work: set[asyncio.Task[None]] = set()
 
@@ -149,9 +153,11 @@ class WorkflowTasks:
         waiting = self._waiting[workflow_id]
         try:
             while waiting:
-                delivery, task = waiting.popleft()
-                self._extensions.begin(workflow_id)
-                await self._do(workflow_id, delivery, task)
+                async with self._slots:
+                    delivery, task = waiting.popleft()
+                    # Not before: what only waits here may be repeated for other workers.
+                    self._extensions.begin(workflow_id)
+                    await self._do(workflow_id, delivery, task)
         finally:
             self._extensions.end(workflow_id)
             del self._waiting[workflow_id]

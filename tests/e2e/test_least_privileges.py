@@ -242,3 +242,22 @@ async def test_a_viewer_sees_a_history(worker: Worker, client: Client, store_of:
         [key] = [key async for key in viewer.scan_iter(match=pattern)]
         (first, fields), *_ = await viewer.xrange(key)
     assert (first, fields[b"type"]) == (b"1-0", b"WorkflowExecutionStarted")
+
+
+async def test_a_viewer_may_look_through_the_client_and_change_nothing(
+    worker: Worker, client: Client, broker_of: UrlOf, store_of: UrlOf
+) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        handle = await client.start_workflow(
+            Bakery.run, "cake", id=f"bakery-{uuid4()}", task_queue="orders"
+        )
+        async with await Client.connect(
+            broker=broker_of("client"), store=store_of("viewer"), namespace="default"
+        ) as viewer:
+            seen = viewer.get_workflow_handle(handle.id)
+            assert (await seen.describe()).workflow_type == "Bakery"
+            assert [event async for event in seen.fetch_history_events()]
+            assert handle.id in [run.id async for run in viewer.list_workflows()]
+            with pytest.raises(MisconfiguredError, match="refuses access"):
+                await seen.signal("pay")
+        await handle.terminate()

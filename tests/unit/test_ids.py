@@ -23,6 +23,17 @@ def test_a_namespace_that_could_break_a_key_is_refused(name: str) -> None:
         check_namespace(name)
 
 
+@pytest.mark.parametrize("name", ["a.workflow", "a.b.dead", "a.sticky.b"])
+def test_a_namespace_that_could_be_a_queue_of_another_is_refused(name: str) -> None:
+    with pytest.raises(InvalidNameError, match="behind a '\\.'"):
+        check_namespace(name)
+
+
+@pytest.mark.parametrize("name", ["workflow", "workflow.a", "a.workflows"])
+def test_a_namespace_that_only_resembles_a_queue_is_taken(name: str) -> None:
+    assert check_namespace(name) == name
+
+
 @pytest.mark.parametrize("check", [check_id, check_run_id, check_task_queue])
 @pytest.mark.parametrize("name", ["", "a{b", "a}b", "line\nbreak", "\x00", "\x7f", "\ud800"])
 def test_braces_control_characters_and_nothing_are_refused(

@@ -58,7 +58,7 @@ def roles(namespace: Namespace) -> Sequence[Role]:
     duties_write = _only(tasks, names.dead_exchange(namespace), DEFAULT_EXCHANGE)
     sticky = _prefix(namespace, StickyQueue("", _ANY))
     work = [_prefix(namespace, queue) for queue in (WorkflowQueue(_ANY), ActivityQueue(_ANY))]
-    everything = _beginning(tasks.removesuffix("tasks"))
+    everything = _everything(namespace)
     return [
         Role(user="topology", configure=everything, write=everything, read=everything),
         Role(
@@ -169,11 +169,18 @@ def _binding(plan: QueuePlan, key: str) -> dict[str, object]:
 
 def _prefix(namespace: Namespace, queue: Queue) -> str:
     """The pattern of all queues of a kind; `queue` has the empty name."""
-    return _beginning(names.queue_name(namespace, queue))
+    return f"^{re.escape(names.queue_name(namespace, queue))}.+$"
 
 
-def _beginning(text: str) -> str:
-    return f"^{re.escape(text)}.+$"
+def _everything(namespace: Namespace) -> str:
+    """The pattern of all exchanges and queues; none of a namespace that begins as this one does."""
+    queues = (WorkflowQueue(_ANY), ActivityQueue(_ANY), StickyQueue("", _ANY))
+    single = [
+        *(exchange.name for exchange in topology.exchanges(namespace)),
+        *(plan.name for plan in topology.shared_queues(namespace, QueueType.CLASSIC)),
+        names.bench_queue(namespace),
+    ]
+    return _either(*(_prefix(namespace, queue) for queue in queues), _only(*dict.fromkeys(single)))
 
 
 def _only(*texts: str) -> str:

@@ -201,7 +201,10 @@ class Connection:
         if not self.scripts:
             return
         hashes = [name for name, _ in self.scripts]
-        [known] = await _ask(socket, ("SCRIPT", "EXISTS", *hashes))
+        try:
+            [known] = await _ask(socket, ("SCRIPT", "EXISTS", *hashes))
+        except NoPermissionError:
+            return  # Who only looks needs none; whoever calls one is told then.
         missing = [
             source
             for (_, source), is_known in zip(self.scripts, known, strict=True)

@@ -75,10 +75,12 @@ class RedisStore(RedisActivities, RedisDuties, RedisPresence, RedisVisibility):
     async def _compare_settings(self) -> None:
         key = self._keys.config()
         wanted = {"shards": str(self.shards), "queue_type": self._queue_type}
-        await asyncio.gather(
-            *(self._connection.command("HSETNX", key, *pair) for pair in wanted.items())
-        )
         found = await self._connection.command("HMGET", key, *wanted)
+        if None in found:
+            await asyncio.gather(
+                *(self._connection.command("HSETNX", key, *pair) for pair in wanted.items())
+            )
+            found = await self._connection.command("HMGET", key, *wanted)
         for (name, value), stored in zip(wanted.items(), found, strict=True):
             if stored.decode() != value:
                 raise MisconfiguredError(

@@ -6,6 +6,9 @@ import asyncio
 
 import pytest
 
+from orchestrator.core.transition import Transition
+from orchestrator.ids import WorkflowId
+from orchestrator.ports.store import CommitAnswer
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from tests.unit.memory_engine import WORKFLOW, Engine
@@ -114,3 +117,31 @@ async def test_who_arms_a_time_out_that_is_due_soon_drives_it(
     await start(bare, workflow_type, "pizza")
     assert [due_ms - bare.clock.ms for due_ms in expected] == due_in_ms
     assert worker.paid == []
+
+
+async def test_no_more_tasks_are_in_work_than_there_are_slots(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_work, most = 0, 0
+    commit = bare.store.commit
+
+    async def slow_commit(transition: Transition) -> CommitAnswer:
+        nonlocal in_work, most
+        in_work += 1
+        most = max(most, in_work)
+        await asyncio.sleep(0)
+        in_work -= 1
+        return await commit(transition)
+
+    monkeypatch.setattr(bare.store, "commit", slow_commit)
+    worker = await Worker(bare, "w1", slots=2, sticky=True, takes_activities=False).open()
+    for number in range(6):
+        await bare.start(
+            workflow_id=WorkflowId(f"order-{number}"),
+            request_id=f"run-{number}",
+            input=(Payload.of_json(b'"pizza"'),),
+        )
+    await bare.pass_time(2_000)
+    assert most == 2
+    assert worker.counters.value("commits") == 6
+    assert worker.in_hand() == 0

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.adapters.rabbitmq import definitions, names, topology
 from orchestrator.adapters.rabbitmq.topology import QueueType
-from orchestrator.ids import TaskQueue, check_namespace, check_task_queue
+from orchestrator.ids import BEHIND_NAMESPACES, TaskQueue, check_namespace, check_task_queue
 from orchestrator.ports.broker import (
     ActivityQueue,
     DeadQueue,
@@ -102,6 +102,26 @@ def test_a_role_of_one_namespace_has_no_right_in_one_of_a_similar_name() -> None
             for name in ("orc.a.b.tasks", "orc.axb.tasks", "orc.a.bc.tasks", "xorc.a.b.tasks"):
                 if re.search(pattern, name):
                     assert name == "orc.a.b.tasks"
+
+
+def test_no_name_of_one_namespace_is_one_of_another() -> None:
+    found = definitions.declarations(SHOP, [ORDERS], QueueType.CLASSIC)
+    sticky = {"name": names.queue_name(SHOP, StickyQueue("w", ORDERS))}
+    bench = {"name": names.bench_queue(SHOP)}
+    for made in (*found["exchanges"], *found["queues"], sticky, bench):
+        kind = str(made["name"]).removeprefix("orc.shop.").split(".")[0]
+        assert kind in BEHIND_NAMESPACES
+
+
+def test_who_declares_one_namespace_has_no_right_in_one_that_begins_as_it_does() -> None:
+    [topology] = [role for role in definitions.roles(SHOP) if role.user == "topology"]
+    other = check_namespace("shop.north")
+    found = definitions.declarations(other, [ORDERS], QueueType.CLASSIC)
+    for made in (*found["exchanges"], *found["queues"]):
+        name = str(made["name"])
+        assert not any(
+            re.search(right, name) for right in (topology.configure, topology.write, topology.read)
+        )
 
 
 def test_a_worker_may_make_its_own_queue_however_long_its_name_is() -> None:
