@@ -8,6 +8,7 @@ from orchestrator.core.state import ExecutionState
 from orchestrator.core.transition import Close, NewRun
 from orchestrator.exceptions import OrchestratorError
 from orchestrator.ids import RunId
+from orchestrator.limits import WORKFLOW_TASK_TIMEOUT_MAX_MS
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
 from orchestrator.wire.events import CommandEvent, WorkflowExecutionStarted
@@ -79,7 +80,9 @@ def continue_as_new(
         execution_timeout_ms=before.execution_timeout_ms,
         execution_deadline_ms=before.execution_deadline_ms,
         run_timeout_ms=_or_inherited(command.run_timeout_ms, before.run_timeout_ms),
-        task_timeout_ms=command.task_timeout_ms or before.task_timeout_ms,
+        task_timeout_ms=min(
+            command.task_timeout_ms or before.task_timeout_ms, WORKFLOW_TASK_TIMEOUT_MAX_MS
+        ),
         identity=before.identity,
         retry_policy=command.retry_policy or before.retry_policy,
         first_run_id=before.first_run_id or state.run_id,

@@ -16,7 +16,12 @@ from orchestrator.ids import EventId
 from orchestrator.wire import events as e
 from orchestrator.wire import inbox
 from orchestrator.wire.events import EventAttributes, HistoryEvent
+from orchestrator.wire.failure import TimeoutFailure
 from orchestrator.wire.inbox import InboxEntry
+from orchestrator.wire.options import RetryOutcome, TimeoutKind
+
+_FINAL_TIMEOUTS = (TimeoutKind.SCHEDULE_TO_START, TimeoutKind.SCHEDULE_TO_CLOSE)
+"""Which no policy retries."""
 
 
 @dataclass(slots=True)
@@ -98,21 +103,31 @@ def _activity_attributes(
     if body.run_id != state.run_id:
         return None
     news.resolved.append(EventId(body.scheduled_event_id))
-    if body.scheduled_event_id not in state.activities:
+    pending = state.activities.get(body.scheduled_event_id)
+    if pending is None:
         return None
+    cancel_requested = pending.cancel_requested
     if body.started is None:
-        return (_end(body, started_event_id=0, identity=""),)
+        end = _end(body, started_event_id=0, identity="", cancel_requested=cancel_requested)
+        return (end,)
     begun = e.ActivityTaskStarted(
         scheduled_event_id=body.scheduled_event_id,
         identity=body.started.identity,
         attempt=body.started.attempt,
         last_failure=body.started.last_failure,
     )
-    end = _end(body, started_event_id=state.last_event_id + 1, identity=body.started.identity)
+    end = _end(
+        body,
+        started_event_id=state.last_event_id + 1,
+        identity=body.started.identity,
+        cancel_requested=cancel_requested,
+    )
     return (begun, end)
 
 
-def _end(body: inbox.ActivityOutcome, *, started_event_id: int, identity: str) -> EventAttributes:
+def _end(
+    body: inbox.ActivityOutcome, *, started_event_id: int, identity: str, cancel_requested: bool
+) -> EventAttributes:
     match body:
         case inbox.ActivityCompleted():
             return e.ActivityTaskCompleted(
@@ -126,7 +141,7 @@ def _end(body: inbox.ActivityOutcome, *, started_event_id: int, identity: str) -
                 scheduled_event_id=body.scheduled_event_id,
                 started_event_id=started_event_id,
                 failure=body.failure,
-                retry_outcome=body.retry_outcome,
+                retry_outcome=_retry_outcome(body, cancel_requested=cancel_requested),
                 identity=identity,
             )
         case inbox.ActivityTimedOut():
@@ -134,7 +149,7 @@ def _end(body: inbox.ActivityOutcome, *, started_event_id: int, identity: str) -
                 scheduled_event_id=body.scheduled_event_id,
                 started_event_id=started_event_id,
                 failure=body.failure,
-                retry_outcome=body.retry_outcome,
+                retry_outcome=_retry_outcome(body, cancel_requested=cancel_requested),
             )
         case inbox.ActivityCanceled():
             return e.ActivityTaskCanceled(
@@ -145,3 +160,15 @@ def _end(body: inbox.ActivityOutcome, *, started_event_id: int, identity: str) -
             )
         case _ as unknown:
             assert_never(unknown)
+
+
+def _retry_outcome(
+    body: inbox.ActivityFailed | inbox.ActivityTimedOut, *, cancel_requested: bool
+) -> RetryOutcome:
+    """Why there is no further attempt. Whoever ended the last one saw no cancel: where time was the
+    only thing that might have stood against a retry, the cancel did."""
+    if not cancel_requested or body.retry_outcome is not RetryOutcome.TIMEOUT:
+        return body.retry_outcome
+    detail = body.failure.detail
+    is_over = isinstance(detail, TimeoutFailure) and detail.timeout in _FINAL_TIMEOUTS
+    return RetryOutcome.TIMEOUT if is_over else RetryOutcome.CANCEL_REQUESTED

@@ -13,10 +13,11 @@ from orchestrator.common import RetryPolicy
 from orchestrator.definition.activity import activity_name
 from orchestrator.definition.signature import result_type as annotated_result
 from orchestrator.ids import check_name, check_task_queue
+from orchestrator.limits import DURATION_MS_MAX
 from orchestrator.replay.context import current_run
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.policies import to_options
-from orchestrator.units import to_ms_or_none
+from orchestrator.units import to_ms_or_none, to_timedelta
 from orchestrator.wire.commands import ScheduleActivityTask
 from orchestrator.wire.options import RetryOptions
 
@@ -123,8 +124,8 @@ def start_activity(
         activity_id: By default a number.
 
     Raises:
-        ValueError: neither close time-out is given, both `arg` and `args` are, the activity is not
-            decorated, or a name cannot be one.
+        ValueError: neither close time-out is given, one is not positive, both `arg` and `args` are
+            given, the activity is not decorated, or a name cannot be one.
         ConversionError: an argument cannot be converted.
     """
     if start_to_close_timeout is None and schedule_to_close_timeout is None:
@@ -143,10 +144,14 @@ def start_activity(
         activity_type=name,
         task_queue=task_queue or current.facts.started.task_queue,
         input=tuple(current.values.to_payloads(one_or_all(arg, args))),
-        schedule_to_close_timeout_ms=_ms("schedule_to_close_timeout", schedule_to_close_timeout),
-        schedule_to_start_timeout_ms=_ms("schedule_to_start_timeout", schedule_to_start_timeout),
-        start_to_close_timeout_ms=_ms("start_to_close_timeout", start_to_close_timeout),
-        heartbeat_timeout_ms=_ms("heartbeat_timeout", heartbeat_timeout),
+        schedule_to_close_timeout_ms=checked_ms(
+            "schedule_to_close_timeout", schedule_to_close_timeout
+        ),
+        schedule_to_start_timeout_ms=checked_ms(
+            "schedule_to_start_timeout", schedule_to_start_timeout
+        ),
+        start_to_close_timeout_ms=checked_ms("start_to_close_timeout", start_to_close_timeout),
+        heartbeat_timeout_ms=checked_ms("heartbeat_timeout", heartbeat_timeout),
         retry_policy=RetryOptions() if retry_policy is None else to_options(retry_policy),
     )
     return current.activities.start(
@@ -231,8 +236,15 @@ def one_or_all(arg: Any, args: Sequence[Any]) -> Sequence[Any]:  # Any: user's v
     return [arg]
 
 
-def _ms(name: str, timeout: timedelta | None) -> int | None:
+def checked_ms(name: str, timeout: timedelta | None) -> int | None:
+    """A time-out in milliseconds; None stays None.
+
+    Raises:
+        ValueError: it is not positive, or over `limits.DURATION_MS_MAX`; `name` is in the text.
+    """
     found_ms = to_ms_or_none(timeout)
     if found_ms is not None and found_ms <= 0:
         raise ValueError(f"{name} must be positive, found {timeout}")
+    if found_ms is not None and found_ms > DURATION_MS_MAX:
+        raise ValueError(f"{name} must be at most {to_timedelta(DURATION_MS_MAX)}, found {timeout}")
     return found_ms

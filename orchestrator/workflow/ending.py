@@ -12,9 +12,8 @@ from orchestrator.ids import check_name, check_task_queue
 from orchestrator.replay.context import current_run
 from orchestrator.replay.control import ContinueAsNewError
 from orchestrator.replay.policies import to_options
-from orchestrator.units import to_ms_or_none
 from orchestrator.wire.commands import ContinueAsNewWorkflowExecution
-from orchestrator.workflow.activities import ABSENT, one_or_all
+from orchestrator.workflow.activities import ABSENT, checked_ms, one_or_all
 
 
 def continue_as_new(
@@ -34,8 +33,8 @@ def continue_as_new(
     too. Signals that no handler has taken are the next run's.
 
     Raises:
-        ValueError: both `arg` and `args` are given, `workflow` is not a workflow, or a name cannot
-            be one.
+        ValueError: both `arg` and `args` are given, `workflow` is not a workflow, a name cannot be
+            one, or a time-out is not positive.
         ConversionError: a value cannot be converted.
     """
     current = current_run()
@@ -54,8 +53,8 @@ def continue_as_new(
             workflow_type=name,
             task_queue=task_queue,
             input=tuple(convert(one_or_all(arg, args))),
-            run_timeout_ms=to_ms_or_none(run_timeout),
-            task_timeout_ms=to_ms_or_none(task_timeout),
+            run_timeout_ms=checked_ms("run_timeout", run_timeout),
+            task_timeout_ms=checked_ms("task_timeout", task_timeout),
             retry_policy=None if retry_policy is None else to_options(retry_policy),
             memo=notes,
         )

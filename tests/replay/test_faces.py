@@ -417,6 +417,10 @@ async def calls_wrongly(self, how: str) -> None:
         await workflow.execute_activity("a", task_queue="a b", start_to_close_timeout=CLOSE)
     if how == "next":
         workflow.continue_as_new(workflow="x" * 2000)
+    if how == "now":
+        workflow.continue_as_new(run_timeout=timedelta(0))
+    if how == "ages":
+        await workflow.execute_activity("a", start_to_close_timeout=timedelta.max)
     if how == "many":
         for _ in range(2001):
             workflow.start_activity("a", start_to_close_timeout=CLOSE)
@@ -440,6 +444,8 @@ async def calls_wrongly(self, how: str) -> None:
         ("bell", "activity id: expected no control characters"),
         ("queue", "task queue: expected 1 to 200 bytes without spaces"),
         ("next", "workflow type: expected at most 1000 bytes"),
+        ("now", "run_timeout must be positive"),
+        ("ages", "start_to_close_timeout must be at most 36500 days"),
         ("many", "2000 activities are pending"),
         ("timers", "10000 timers are running"),
     ],

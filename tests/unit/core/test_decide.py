@@ -11,6 +11,7 @@ from orchestrator.limits import (
     CRASHES_BEFORE_ISOLATION,
     CRASHES_BEFORE_PARKING,
     TASK_BACKOFF_MAX_MS,
+    WORKFLOW_TASK_TIMEOUT_MAX_MS,
 )
 from orchestrator.wire import inbox
 from orchestrator.wire.commands import (
@@ -137,6 +138,15 @@ def test_continue_as_new_inherits_what_it_does_not_say() -> None:
     assert successor.started.first_run_id == RUN
     assert successor.run_timeout_ms == 50_000
     assert commit.events[-1].attributes.new_run_id == successor.run_id
+
+
+def test_a_successor_s_task_time_out_is_capped_as_that_of_a_start_is() -> None:
+    hour_ms = 3_600_000
+    command = ContinueAsNewWorkflowExecution(task_timeout_ms=hour_ms)
+    (commit,) = activate(fresh_state(), [], [command])
+    assert commit.close is not None
+    assert commit.close.successor is not None
+    assert commit.close.successor.started.task_timeout_ms == WORKFLOW_TASK_TIMEOUT_MAX_MS
 
 
 def test_a_large_task_is_cut_into_commits_that_follow_one_another() -> None:

@@ -10,6 +10,8 @@ from orchestrator.wire import events as e
 from orchestrator.wire import inbox
 from orchestrator.wire.commands import CancelTimer, RequestCancelActivityTask, StartTimer
 from orchestrator.wire.events import HistoryEvent
+from orchestrator.wire.failure import ApplicationFailure, Failure, TimeoutFailure
+from orchestrator.wire.options import RetryOutcome, TimeoutKind
 from tests.unit.core.histories import (
     RUN,
     T0,
@@ -115,6 +117,50 @@ def test_an_activity_cancelled_before_anybody_began_it_has_no_started_event() ->
     canceled = inbox.ActivityCanceled(run_id=RUN, scheduled_event_id=5)
     news = intake(state, [entry(2, canceled)])
     assert types(news.events) == ["ActivityTaskCanceled"]
+
+
+def _timed_out(kind: TimeoutKind) -> inbox.ActivityTimedOut:
+    failure = Failure(message="", detail=TimeoutFailure(timeout=kind))
+    return inbox.ActivityTimedOut(
+        run_id=RUN,
+        scheduled_event_id=5,
+        started=attempt(),
+        failure=failure,
+        retry_outcome=RetryOutcome.TIMEOUT,
+    )
+
+
+def _failed(outcome: RetryOutcome) -> inbox.ActivityFailed:
+    failure = Failure(message="boom", detail=ApplicationFailure())
+    return inbox.ActivityFailed(
+        run_id=RUN, scheduled_event_id=5, started=attempt(), failure=failure, retry_outcome=outcome
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (_failed(RetryOutcome.TIMEOUT), RetryOutcome.CANCEL_REQUESTED),
+        (_failed(RetryOutcome.MAXIMUM_ATTEMPTS_REACHED), RetryOutcome.MAXIMUM_ATTEMPTS_REACHED),
+        (_timed_out(TimeoutKind.HEARTBEAT), RetryOutcome.CANCEL_REQUESTED),
+        (_timed_out(TimeoutKind.SCHEDULE_TO_CLOSE), RetryOutcome.TIMEOUT),
+    ],
+)
+def test_a_retry_that_a_cancel_forbade_says_so(
+    end: inbox.ActivityFailed | inbox.ActivityTimedOut, outcome: RetryOutcome
+) -> None:
+    state = fresh_state()
+    activate(state, [], [schedule()])
+    activate(state, [], [RequestCancelActivityTask(activity_id="1")])
+    news = intake(state, [entry(2, end)])
+    assert news.events[-1].attributes.retry_outcome is outcome
+
+
+def test_a_retry_for_which_there_was_no_time_says_so() -> None:
+    state = fresh_state()
+    activate(state, [], [schedule()])
+    news = intake(state, [entry(2, _failed(RetryOutcome.TIMEOUT))])
+    assert news.events[-1].attributes.retry_outcome is RetryOutcome.TIMEOUT
 
 
 def test_time_never_goes_back_in_a_history() -> None:
