@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from orchestrator.client.failures import WorkflowContinuedAsNewError, WorkflowFailureError
@@ -41,22 +42,24 @@ async def closing_event(
         RPCError: NOT_FOUND, there is no such run.
         WorkflowContinuedAsNewError: it has a successor, and `follow_runs` is False.
     """
-    notice = asyncio.Event()
-    watch = await _patiently(services, lambda: services.store.watch(workflow_id, notice.set))
+    notice, target = asyncio.Event(), None if run_id is None else RunId(run_id)
+    store = services.store
+    watch = await _patiently(services, partial(store.watch, workflow_id, notice.set))
     try:
         while True:
             notice.clear()
-            view = await _view_patiently(services, workflow_id, run_id)
-            run_id = view.run_id
-            if view.closing is None:
+            ending = await _patiently(services, partial(store.ending, workflow_id, target))
+            if ending is None:
+                raise not_found(services, workflow_id, target)
+            target, closing = ending.run_id, ending.closing
+            if closing is None:
                 await services.clock.wait(notice, timeout_ms=RESULT_REREAD_MS)
                 continue
-            ended = view.closing.attributes
-            if not isinstance(ended, e.WorkflowExecutionContinuedAsNew):
-                return view.closing
+            if not isinstance(closing.attributes, e.WorkflowExecutionContinuedAsNew):
+                return closing
+            target = RunId(closing.attributes.new_run_id)
             if not follow_runs:
-                raise WorkflowContinuedAsNewError(ended.new_run_id)
-            run_id = ended.new_run_id
+                raise WorkflowContinuedAsNewError(target)
     finally:
         try:
             await watch.close()
@@ -125,12 +128,6 @@ def not_open(
     else:
         found = f"its newest run {answer.run_id} is {answer.status.value}"
     return RPCError(f"workflow {workflow_id!r} is not open: {found}", RPCStatusCode.NOT_FOUND)
-
-
-async def _view_patiently(
-    services: Services, workflow_id: WorkflowId, run_id: str | None
-) -> RunView:
-    return await _patiently(services, lambda: view_of(services, workflow_id, run_id))
 
 
 async def _patiently(services: Services, call: Callable[[], Awaitable[_T]]) -> _T:

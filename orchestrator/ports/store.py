@@ -103,6 +103,13 @@ class RunView(_Answer, frozen=True, kw_only=True):
     problem: str | None = None
 
 
+class Ending(_Answer, frozen=True, kw_only=True):
+    """A run, as who waits for its end sees it. `closing` is its last event; None: it is open."""
+
+    run_id: RunId
+    closing: HistoryEvent | None = None
+
+
 class AttemptState(Enum):
     """Where an activity's current attempt stands."""
 
@@ -424,6 +431,11 @@ class RunStore(Protocol):
 
     async def run(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> RunView | None:
         """A run (None: the newest) as stored; None when there is none or retention took it."""
+        ...
+
+    async def ending(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> Ending | None:
+        """Whether and how a run (None: the newest) has ended, by one read of a run that is named;
+        None when there is none or retention took it."""
         ...
 
     def history(

@@ -9,7 +9,7 @@ workflow task what arrived, the three task events, and what the code wished for.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
@@ -317,6 +317,8 @@ ClosingEvent: TypeAlias = (
     | WorkflowExecutionContinuedAsNew
 )
 """Events after which a history holds nothing more."""
+CLOSING_TYPES = frozenset(kind.__name__ for kind in get_args(ClosingEvent))
+"""The same, as written in the stream."""
 
 
 class HistoryEvent(WireStruct, frozen=True, kw_only=True):

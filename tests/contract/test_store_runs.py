@@ -14,6 +14,7 @@ from orchestrator.ports.store import (
     Committed,
     DueKind,
     Duplicate,
+    Ending,
     NotOpen,
     Refused,
     Stale,
@@ -308,6 +309,22 @@ async def test_a_forced_close_needs_no_token_and_answers_the_same_again(carrier:
     synced = await sync(carrier.store)
     assert (synced.head.status, synced.unread) == (RunStatus.TERMINATED, ())
     assert synced.head.last_event_id == 2
+
+
+async def test_who_waits_for_the_end_of_a_run_reads_its_closing_event(carrier: Carrier) -> None:
+    store = carrier.store
+    assert await store.ending(W) is None
+    await store.start(start_of())
+    assert await store.ending(W) == Ending(run_id=RunId("run-1"))
+    await store.force_close(terminate())
+    closed = await store.ending(W, RunId("run-1"))
+    assert closed is not None
+    assert closed.closing is not None
+    assert (closed.closing.event_id, closed.closing.attributes) == (2, TERMINATED)
+    await store.start(start_of("run-2"))
+    assert await store.ending(W) == Ending(run_id=RunId("run-2"))
+    assert await store.ending(W, RunId("run-1")) == closed
+    assert await store.ending(W, RunId("run-0")) is None
 
 
 async def test_a_run_time_out_waits_for_its_row(carrier: Carrier) -> None:

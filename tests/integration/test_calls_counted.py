@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -109,3 +110,17 @@ async def test_a_start_costs_one_script_and_one_message(clients: tuple[Client, C
         "amqp_published": 1,
         "amqp_delivered": 0,
     }
+
+
+async def test_a_result_costs_one_read_before_the_notice_and_one_after_it(
+    clients: tuple[Client, Client],
+) -> None:
+    starting, working = clients
+    handle = await starting.start_workflow(Steps.run, 2, id="awaited", task_queue="steps")
+    counters = starting.services.counters
+    before = counters.snapshot()
+    waiting = asyncio.create_task(handle.result())
+    async with Worker(working, task_queue="steps", workflows=[Steps], activities=[echo]):
+        assert await waiting == 1
+    after = counters.snapshot()
+    assert after["redis_reads"] - before.get("redis_reads", 0) <= 2

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from orchestrator.adapters.memory.store_state import MemoryState
 from orchestrator.ids import RunId, TaskQueue, WorkflowId
 from orchestrator.limits import HISTORY_PAGE_EVENTS
-from orchestrator.ports.store import RunView
-from orchestrator.wire.events import HistoryEvent
+from orchestrator.ports.store import Ending, RunView
+from orchestrator.wire.events import CLOSING_TYPES, HistoryEvent
 from orchestrator.wire.options import RunStatus
 
 
@@ -43,6 +43,16 @@ class MemoryReads:
             closing=record.history[-1] if closed else None,
             problem=None if closed else head.problem,
         )
+
+    async def ending(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> Ending | None:
+        """See `RunStore.ending`."""
+        workflow = self._state.workflows.get(workflow_id)
+        newest = None if workflow is None else workflow.head.run_id
+        record = self._state.runs.get((workflow_id, run_id or newest or RunId("")))
+        if record is None:
+            return None
+        last = record.history[-1]
+        return Ending(run_id=record.run_id, closing=last if last.type in CLOSING_TYPES else None)
 
     async def history(
         self, workflow_id: WorkflowId, run_id: RunId, *, after: int = 0

@@ -9,8 +9,8 @@ from orchestrator.adapters.redis import answers
 from orchestrator.adapters.redis.answers import Part
 from orchestrator.ids import RunId, TaskQueue, WorkflowId
 from orchestrator.limits import HISTORY_PAGE_EVENTS
-from orchestrator.ports.store import RunView
-from orchestrator.wire.events import HistoryEvent
+from orchestrator.ports.store import Ending, RunView
+from orchestrator.wire.events import CLOSING_TYPES, HistoryEvent
 from orchestrator.wire.options import RunStatus
 
 
@@ -19,18 +19,14 @@ class RedisReads(Part):
 
     async def run(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> RunView | None:
         """See `RunStore.run`."""
-        current = self._keys.for_script(workflow_id, RunId(""))[3]
-        target = run_id
+        target = run_id or await self._newest(workflow_id)
         if target is None:
-            newest = await self._connection.read("HGET", current, "run_id")
-            if newest is None:
-                return None
-            target = RunId(newest.decode())
+            return None
         # Read in this order: a record that says closed was written with its closing event.
-        head, record, last = await asyncio.gather(
-            self._hash(current),
+        head, record, ending = await asyncio.gather(
+            self._hash(self._keys.for_script(workflow_id, RunId(""))[3]),
             self._hash(self._keys.of_run("run", workflow_id, target)),
-            self._last_event(workflow_id, target),
+            self.ending(workflow_id, target),
         )
         if "run_id" not in head or not record:
             return None
@@ -49,9 +45,24 @@ class RedisReads(Part):
             history_length=last_event_id,
             newest_run_id=RunId(head["run_id"]),
             sticky=head.get("sticky") if target == head["run_id"] else None,
-            closing=last if closed else None,
+            closing=ending.closing if closed and ending is not None else None,
             problem=None if closed else head.get("problem"),
         )
+
+    async def ending(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> Ending | None:
+        """See `RunStore.ending`. An event that does not close is not decoded."""
+        target = run_id or await self._newest(workflow_id)
+        if target is None:
+            return None
+        key = self._keys.of_run("history", workflow_id, target)
+        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
+            "XREVRANGE", key, "+", "-", "COUNT", 1
+        )
+        if not found:
+            return None
+        ((entry_id, flat),) = found
+        closes = flat[1].decode() in CLOSING_TYPES
+        return Ending(run_id=target, closing=answers.event(entry_id, flat) if closes else None)
 
     async def history(
         self, workflow_id: WorkflowId, run_id: RunId, *, after: int = 0
@@ -80,9 +91,7 @@ class RedisReads(Part):
         )
         return tuple(answers.event(entry_id, flat) for entry_id, flat in found)
 
-    async def _last_event(self, workflow_id: WorkflowId, run_id: RunId) -> HistoryEvent | None:
-        key = self._keys.of_run("history", workflow_id, run_id)
-        found: list[tuple[bytes, list[bytes]]] = await self._connection.read(
-            "XREVRANGE", key, "+", "-", "COUNT", 1
-        )
-        return answers.event(*found[0]) if found else None
+    async def _newest(self, workflow_id: WorkflowId) -> RunId | None:
+        current = self._keys.for_script(workflow_id, RunId(""))[3]
+        found: bytes | None = await self._connection.read("HGET", current, "run_id")
+        return None if found is None else RunId(found.decode())
