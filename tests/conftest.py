@@ -23,6 +23,7 @@ _ORDER = (
     "house",
     "replay",
     "contract",
+    "programs",
     "typing",
     "docs",
     "simulation",

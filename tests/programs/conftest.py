@@ -1,0 +1,62 @@
+"""Where the programs run: on the embedded engine, which skips time, and on real servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import ModuleType
+
+import pytest
+
+from orchestrator.client import Client, WorkflowHandle
+from orchestrator.testing import WorkflowEnvironment
+from orchestrator.worker import Replayer, Worker
+
+QUEUE = "programs"
+
+
+class Stage:
+    """Runs programs, and replays what they did."""
+
+    def __init__(self, environment: WorkflowEnvironment) -> None:
+        self.environment = environment
+
+    @property
+    def client(self) -> Client:
+        return self.environment.client
+
+    @asynccontextmanager
+    async def playing(self, program: ModuleType) -> AsyncIterator[Client]:
+        """A worker of the program runs inside; its runs are replayed at the end."""
+        workflows: Sequence[type] = program.WORKFLOWS
+        activities: Sequence[Callable[..., object]] = program.ACTIVITIES
+        async with Worker(
+            self.client, task_queue=QUEUE, workflows=workflows, activities=activities
+        ):
+            yield self.client
+        replayer = Replayer(workflows=workflows, data_converter=self.client.data_converter)
+        async for run in self.client.list_workflows():
+            handle: WorkflowHandle[object, object] = self.client.get_workflow_handle(
+                run.id, run_id=run.run_id
+            )
+            await replayer.replay_workflow(await handle.fetch_history())
+
+
+@pytest.fixture
+async def skipping() -> AsyncIterator[Stage]:
+    """On a clock that skips what nobody waits for in earnest."""
+    async with await WorkflowEnvironment.start_time_skipping() as environment:
+        yield Stage(environment)
+
+
+@pytest.fixture(params=["memory", pytest.param("servers", marks=pytest.mark.servers)])
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """Once on the embedded engine and once on real servers."""
+    if request.param == "memory":
+        async with await WorkflowEnvironment.start_time_skipping() as environment:
+            yield Stage(environment)
+        return
+    broker, store = (request.getfixturevalue(name) for name in ("amqp_url", "redis_url"))
+    namespace = request.getfixturevalue("random_namespace")
+    async with await Client.connect(broker=broker, store=store, namespace=namespace) as client:
+        yield Stage(WorkflowEnvironment.from_client(client))
