@@ -81,6 +81,7 @@ class PendingActivity:
     last_heartbeat_time: datetime | None
     last_failure: str | None
     cancel_requested: bool
+    summary: str | None
 
     @staticmethod
     def of_record(record: AttemptRecord, scheduled: ActivityTaskScheduled) -> PendingActivity:
@@ -97,6 +98,7 @@ class PendingActivity:
             last_heartbeat_time=_datetime(record.heartbeat_at_ms),
             last_failure=None if record.last_failure is None else record.last_failure.message,
             cancel_requested=record.cancel_requested,
+            summary=scheduled.summary or None,
         )
 
 

@@ -322,11 +322,15 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
         first = await store.event(self._id, view.run_id, 1)
         if first is None:
             raise not_found(self._services, self._id, view.run_id)
-        pending: list[PendingActivity] = []
-        for record in await store.records(self._id, view.run_id):
-            event = await store.event(self._id, view.run_id, record.event_id)
-            if event is not None and isinstance(event.attributes, ActivityTaskScheduled):
-                pending.append(PendingActivity.of_record(record, event.attributes))
+        records = await store.records(self._id, view.run_id)
+        events = await asyncio.gather(  # Issued together, they travel together.
+            *(store.event(self._id, view.run_id, record.event_id) for record in records)
+        )
+        pending = [
+            PendingActivity.of_record(record, event.attributes)
+            for record, event in zip(records, events, strict=True)
+            if event is not None and isinstance(event.attributes, ActivityTaskScheduled)
+        ]
         return WorkflowExecutionDescription.of_view(view, first, pending, self._values)
 
     async def fetch_history(self) -> WorkflowHistory:

@@ -109,6 +109,7 @@ def _schedule_activity(
         start_to_close_timeout_ms=command.start_to_close_timeout_ms,
         heartbeat_timeout_ms=command.heartbeat_timeout_ms,
         retry_policy=command.retry_policy,
+        summary=command.summary,
         task_completed_event_id=state.task_completed_event_id,
     )
     event = _record(state, scheduled, wishes, now_ms=now_ms)

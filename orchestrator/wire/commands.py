@@ -24,6 +24,7 @@ class ScheduleActivityTask(WireStruct, frozen=True, kw_only=True):
     start_to_close_timeout_ms: int | None = None
     heartbeat_timeout_ms: int | None = None
     retry_policy: RetryOptions = RetryOptions()
+    summary: str = ""
 
 
 class RequestCancelActivityTask(WireStruct, frozen=True, kw_only=True):

@@ -174,6 +174,7 @@ class ActivityTaskScheduled(WireStruct, frozen=True, kw_only=True):
     start_to_close_timeout_ms: int | None = None
     heartbeat_timeout_ms: int | None = None
     retry_policy: RetryOptions = RetryOptions()
+    summary: str = ""
     task_completed_event_id: int = 0
 
 

@@ -42,6 +42,7 @@ class ActivityConfig(TypedDict, total=False):
     retry_policy: RetryPolicy | None
     cancellation_type: ActivityCancellationType
     activity_id: str | None
+    summary: str | None
 
 
 @overload
@@ -106,6 +107,7 @@ def start_activity(
     retry_policy: RetryPolicy | None = None,
     cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
     activity_id: str | None = None,
+    summary: str | None = None,
 ) -> ActivityHandle[Any]:  # Any: the activity's result
     """Schedule an activity and return its handle, which is a task.
 
@@ -122,6 +124,7 @@ def start_activity(
         retry_policy: When a failed attempt is tried again; by default for ever.
         cancellation_type: What the waiting code sees when it cancels.
         activity_id: By default a number.
+        summary: For people; it stands at the activity's event.
 
     Raises:
         ValueError: neither close time-out is given, one is not positive, both `arg` and `args` are
@@ -153,6 +156,7 @@ def start_activity(
         start_to_close_timeout_ms=checked_ms("start_to_close_timeout", start_to_close_timeout),
         heartbeat_timeout_ms=checked_ms("heartbeat_timeout", heartbeat_timeout),
         retry_policy=RetryOptions() if retry_policy is None else to_options(retry_policy),
+        summary=summary or "",
     )
     return current.activities.start(
         command, result_type=result_type, cancellation_type=cancellation_type

@@ -356,6 +356,7 @@ async def uses_every_option(self) -> None:
             non_retryable_error_types=["Fatal"],
         ),
         activity_id="mine",
+        summary="of all",
     )
 
 
@@ -377,6 +378,7 @@ def test_every_option_reaches_the_command() -> None:
             maximum_attempts=7,
             non_retryable_error_types=("Fatal",),
         ),
+        summary="of all",
     )
 
 

@@ -223,7 +223,7 @@ async def test_runs_are_listed_by_status(client: Client) -> None:
     assert {run.id async for run in client.list_workflows()} == {"c", "s"}
 
 
-async def test_a_description_shows_what_is_pending(env: WorkflowEnvironment) -> None:
+async def test_a_description_shows_status_notes_and_length(env: WorkflowEnvironment) -> None:
     handle = await env.client.start_workflow(
         Ordering.run, Order("x"), id="o", task_queue=QUEUE, memo={"who": "me"}
     )
@@ -231,6 +231,19 @@ async def test_a_description_shows_what_is_pending(env: WorkflowEnvironment) -> 
     assert shown.status is WorkflowExecutionStatus.RUNNING
     assert await shown.memo() == {"who": "me"}
     assert (shown.history_length, list(shown.pending_activities)) == (1, [])
+
+
+async def test_a_description_shows_the_activities_that_are_pending(
+    env: WorkflowEnvironment,
+) -> None:
+    async with Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS):
+        handle = await env.client.start_workflow(
+            Ordering.run, Order("pizza"), id="o", task_queue=QUEUE
+        )
+        assert await handle.query(Ordering.extras) == []
+        (pending,) = (await handle.describe()).pending_activities
+    assert (pending.activity_type, pending.state, pending.attempt) == ("pay", "scheduled", 1)
+    assert (pending.summary, pending.last_failure) == ("for pizza", None)
 
 
 async def test_the_history_is_readable_in_order(client: Client) -> None:

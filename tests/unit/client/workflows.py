@@ -36,7 +36,9 @@ class Ordering:
 
     @workflow.run
     async def run(self, order: Order) -> Order:
-        await workflow.execute_activity(pay, order, start_to_close_timeout=timedelta(seconds=10))
+        await workflow.execute_activity(
+            pay, order, start_to_close_timeout=timedelta(seconds=10), summary=f"for {order.item}"
+        )
         try:
             await workflow.wait_condition(lambda: self.ready, timeout=timedelta(hours=1))
         except TimeoutError:
