@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from orchestrator.cli.examination import warn_of_store
 from orchestrator.client import Client
 from orchestrator.engine.engine import Engine
 from orchestrator.limits import DRAIN_MS
@@ -20,6 +21,7 @@ async def run_engine(client: Client) -> None:
     Raises:
         UnavailableError: a server does not answer at the start, or the port cannot be had.
     """
+    await warn_of_store(client.services.settings)
     service, wanted = EngineService(client), client.services.settings.health
     async with health_port(service.problems, host=wanted.health_host, port=wanted.health_port):
         in_order = await run_until_signal(service, within_ms=DRAIN_MS)

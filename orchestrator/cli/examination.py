@@ -1,5 +1,7 @@
 """The examination behind `orchestrator doctor`: asks both servers, tries a message, finds the task
 queues that matter, and hands the facts to the rules of `findings`.
+
+A process that begins looks at a part of it: what its Redis will not keep.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from orchestrator.cli.findings import (
     ok,
     unreachable,
 )
-from orchestrator.config import Settings
+from orchestrator.config import EMBEDDED, Settings
 from orchestrator.exceptions import MisconfiguredError, UnavailableError
 from orchestrator.ids import TaskQueue
 from orchestrator.ports.broker import Broker, Delivery, Outgoing, Published, StickyQueue
 from orchestrator.ports.visibility import RunFilter
+from orchestrator.telemetry.log import get_logger
 from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services, rabbitmq_facts, redis_facts, services_of
 
@@ -48,6 +51,28 @@ async def examine(
         return findings, ExitCode.UNAVAILABLE
     worst = any(one.level is Level.ERROR for one in findings)
     return findings, ExitCode.FAILED if worst else ExitCode.DONE
+
+
+async def warn_of_store(settings: Settings) -> None:
+    """Log where Redis keeps less than the class of durability promises.
+
+    It is no reason not to work, and whoever does not know of it learns it from a loss. Clients are
+    not told: they come and go, and a process that does the work has a log that somebody reads.
+    """
+    if settings.connection.store == EMBEDDED:
+        return
+    try:
+        facts = await redis_facts(settings)
+    except (UnavailableError, MisconfiguredError):
+        return  # Whoever connects is told; this is a second connection.
+    for finding in of_redis(facts, settings.engine.durability):
+        if finding.level is Level.ERROR:
+            get_logger("cli").warning(
+                "redis_keeps_less_than_promised",
+                subject=finding.subject,
+                found=finding.found,
+                remedy=finding.remedy,
+            )
 
 
 async def _examine_store(services: Services) -> tuple[Sequence[Finding], Mapping[TaskQueue, int]]:

@@ -20,6 +20,7 @@ import msgspec
 
 from orchestrator.cli.app import bounded
 from orchestrator.cli.app_modules import AppModule, load_app
+from orchestrator.cli.examination import warn_of_store
 from orchestrator.cli.exits import CommandError
 from orchestrator.client import Client
 from orchestrator.limits import DRAIN_MS
@@ -70,6 +71,7 @@ async def run_worker(plan: WorkerPlan, *, stop: asyncio.Event | None = None) -> 
         settings={"health_host": plan.health_host, "health_port": plan.health_port},
     )
     async with client:
+        await warn_of_store(client.services.settings)
         with _threads(client, plan) as executor:
             worker = _make_worker(client, app, plan, executor)
             async with _health(worker, client, plan):

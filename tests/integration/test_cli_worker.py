@@ -235,3 +235,14 @@ async def test_a_module_that_is_not_there_ends_the_worker_with_2(
 
 def amqp_port(url: str) -> str:
     return url.rpartition(":")[2].partition("/")[0]
+
+
+@pytest.mark.parametrize("command", [("worker", "shop"), ("engine",)])
+async def test_a_process_says_at_its_start_what_redis_will_not_keep(
+    folder: Path, environment: Mapping[str, str], command: tuple[str, ...]
+) -> None:
+    demanding = {**environment, "ORCHESTRATOR_DURABILITY": "durable"}
+    async with Program(*command, folder=folder, environment=demanding) as program:
+        [said] = await program.logged("redis_keeps_less_than_promised")
+        assert said["found"] == "appendfsync is everysec; durability durable promises more"
+        assert "appendfsync always" in said["remedy"]
