@@ -67,6 +67,8 @@ def handle(
             _cancel_timer(state, command, wishes, now_ms=now_ms)
         case c.RecordMarker():
             _record_marker(state, command, wishes, now_ms=max(now_ms, command.time_ms))
+        case c.UpsertSearchAttributes() | c.ModifyWorkflowProperties():
+            _record(state, _note(state, command), wishes, now_ms=now_ms)
         case c.ContinueAsNewWorkflowExecution():
             event, close = continue_as_new(state, command, now_ms=now_ms, run_id=RunId(mint()))
             _record(state, event, wishes, now_ms=now_ms)
@@ -90,6 +92,23 @@ def _record(
     return event
 
 
+def _note(
+    state: ExecutionState,
+    command: c.UpsertSearchAttributes | c.ModifyWorkflowProperties,
+) -> CommandEvent:
+    """The event of a command that changes nothing but what is known of the run."""
+    task = state.task_completed_event_id
+    match command:
+        case c.UpsertSearchAttributes(search_attributes=changes):
+            return e.UpsertWorkflowSearchAttributes(
+                search_attributes=changes, task_completed_event_id=task
+            )
+        case c.ModifyWorkflowProperties(upserted_memo=notes):
+            return e.WorkflowPropertiesModified(upserted_memo=notes, task_completed_event_id=task)
+        case _ as unknown:
+            assert_never(unknown)
+
+
 def _schedule_activity(
     state: ExecutionState,
     command: c.ScheduleActivityTask,
@@ -110,6 +129,7 @@ def _schedule_activity(
         heartbeat_timeout_ms=command.heartbeat_timeout_ms,
         retry_policy=command.retry_policy,
         summary=command.summary,
+        priority=command.priority,
         task_completed_event_id=state.task_completed_event_id,
     )
     event = _record(state, scheduled, wishes, now_ms=now_ms)

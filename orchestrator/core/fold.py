@@ -6,8 +6,8 @@ the state away: it was half changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import assert_never
+from collections.abc import Iterable, Mapping
+from typing import TypeVar, assert_never
 
 from orchestrator.core.state import ExecutionState, PendingActivity, PendingTimer
 from orchestrator.exceptions import OrchestratorError
@@ -15,6 +15,8 @@ from orchestrator.ids import RunId, WorkflowId
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.options import RunStatus
+
+_Value = TypeVar("_Value")
 
 
 class HistoryGapError(OrchestratorError):
@@ -78,7 +80,8 @@ def apply(state: ExecutionState, event: HistoryEvent) -> None:
 def _apply_attributes(state: ExecutionState, event: HistoryEvent) -> None:
     match event.attributes:
         case e.WorkflowExecutionStarted() as started:
-            state.started = started
+            state.started, state.started_at_ms = started, event.time_ms
+            state.memo, state.search_attributes = started.memo, started.search_attributes
         case e.WorkflowExecutionCancelRequested():
             state.cancel_requested = True
         case e.WorkflowExecutionSignaled() | e.WorkflowTaskScheduled() | e.WorkflowTaskStarted():
@@ -104,6 +107,8 @@ def _apply_attributes(state: ExecutionState, event: HistoryEvent) -> None:
             | e.TimerStarted()
             | e.TimerCanceled()
             | e.MarkerRecorded()
+            | e.UpsertWorkflowSearchAttributes()
+            | e.WorkflowPropertiesModified()
             | e.WorkflowExecutionCompleted()
             | e.WorkflowExecutionFailed()
             | e.WorkflowExecutionCanceled()
@@ -135,6 +140,10 @@ def _apply_command_event(
             _end_timer(state, wished.started_event_id)
         case e.MarkerRecorded():
             pass
+        case e.UpsertWorkflowSearchAttributes(search_attributes=changes):
+            state.search_attributes = upserted(state.search_attributes, changes)
+        case e.WorkflowPropertiesModified(upserted_memo=notes):
+            state.memo = upserted(state.memo, notes)
         case e.WorkflowExecutionCompleted():
             state.status = RunStatus.COMPLETED
         case e.WorkflowExecutionFailed():
@@ -145,6 +154,14 @@ def _apply_command_event(
             state.status = RunStatus.CONTINUED_AS_NEW
         case _ as unknown:
             assert_never(unknown)
+
+
+def upserted(
+    before: Mapping[str, _Value], changes: Mapping[str, _Value | None]
+) -> dict[str, _Value]:
+    """`before` with `changes`, of which None removes; neither is changed."""
+    after = {**before, **changes}
+    return {name: value for name, value in after.items() if value is not None}
 
 
 def _end_activity(state: ExecutionState, event_id: int) -> None:

@@ -15,6 +15,8 @@ from orchestrator.wire.events import (
     WorkflowExecutionStarted,
 )
 from orchestrator.wire.options import RunStatus
+from orchestrator.wire.payload import Payload
+from orchestrator.wire.search_attributes import SearchAttribute
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class ExecutionState:
     run_id: RunId
     started: WorkflowExecutionStarted | None = None
     status: RunStatus = RunStatus.RUNNING
+    started_at_ms: int = 0
     last_event_id: int = 0
     last_time_ms: int = 0
     cancel_requested: bool = False
@@ -55,6 +58,11 @@ class ExecutionState:
     """By started event id."""
     timer_ids: dict[str, int] = field(default_factory=dict[str, int])
     """Event id of the pending timer of this id."""
+    memo: dict[str, Payload] = field(default_factory=dict[str, Payload])
+    search_attributes: dict[str, SearchAttribute] = field(
+        default_factory=dict[str, SearchAttribute]
+    )
+    """Both as they are now: what the run was started with, and what its code has changed since."""
     task_completed_event_id: int = 0
     commands_missing: int = 0
     """Command events of the newest task that history does not hold yet."""

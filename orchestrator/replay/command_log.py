@@ -22,6 +22,8 @@ _EVENT_OF: dict[type, type] = {
     c.StartTimer: e.TimerStarted,
     c.CancelTimer: e.TimerCanceled,
     c.RecordMarker: e.MarkerRecorded,
+    c.UpsertSearchAttributes: e.UpsertWorkflowSearchAttributes,
+    c.ModifyWorkflowProperties: e.WorkflowPropertiesModified,
     c.CompleteWorkflowExecution: e.WorkflowExecutionCompleted,
     c.FailWorkflowExecution: e.WorkflowExecutionFailed,
     c.CancelWorkflowExecution: e.WorkflowExecutionCanceled,

@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import RetryOptions
+from orchestrator.wire.options import Priority, RetryOptions
 from orchestrator.wire.payload import Header, Payload
+from orchestrator.wire.search_attributes import SearchAttributeChanges, SearchAttributes
 
 
 class ScheduleActivityTask(WireStruct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class ScheduleActivityTask(WireStruct, frozen=True, kw_only=True):
     heartbeat_timeout_ms: int | None = None
     retry_policy: RetryOptions = RetryOptions()
     summary: str = ""
+    priority: Priority = Priority()
 
 
 class RequestCancelActivityTask(WireStruct, frozen=True, kw_only=True):
@@ -57,6 +59,18 @@ class RecordMarker(WireStruct, frozen=True, kw_only=True):
     time_ms: int = 0
 
 
+class UpsertSearchAttributes(WireStruct, frozen=True, kw_only=True):
+    """Set search attributes; None removes one."""
+
+    search_attributes: SearchAttributeChanges
+
+
+class ModifyWorkflowProperties(WireStruct, frozen=True, kw_only=True):
+    """Set notes of the memo; None removes one."""
+
+    upserted_memo: dict[str, Payload | None]
+
+
 class CompleteWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """The code returned."""
 
@@ -86,6 +100,8 @@ class ContinueAsNewWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     task_timeout_ms: int | None = None
     retry_policy: RetryOptions | None = None
     memo: dict[str, Payload] | None = None
+    search_attributes: SearchAttributes | None = None
+    backoff_start_interval_ms: int = 0
 
 
 Command: TypeAlias = (
@@ -94,6 +110,8 @@ Command: TypeAlias = (
     | StartTimer
     | CancelTimer
     | RecordMarker
+    | UpsertSearchAttributes
+    | ModifyWorkflowProperties
     | CompleteWorkflowExecution
     | FailWorkflowExecution
     | CancelWorkflowExecution

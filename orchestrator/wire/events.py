@@ -13,12 +13,17 @@ from typing import TypeAlias, get_args
 
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import RetryOptions, RetryOutcome
+from orchestrator.wire.options import Priority, RetryOptions, RetryOutcome, RunInitiator
 from orchestrator.wire.payload import Header, Payload
+from orchestrator.wire.search_attributes import SearchAttributeChanges, SearchAttributes
 
 
 class WorkflowExecutionStarted(WireStruct, frozen=True, kw_only=True):
-    """The run exists. Always event 1. `execution_deadline_ms` bounds the whole chain of runs."""
+    """The run exists. Always event 1. `execution_deadline_ms` bounds the whole chain of runs.
+
+    A run that follows another one (`initiator`) holds what that one handed on: the last result of
+    a cron schedule, and the failure because of which it is tried again.
+    """
 
     workflow_type: str
     task_queue: str
@@ -35,12 +40,25 @@ class WorkflowExecutionStarted(WireStruct, frozen=True, kw_only=True):
     continued_run_id: str | None = None
     first_task_backoff_ms: int = 0
     memo: dict[str, Payload] = {}
+    search_attributes: SearchAttributes = {}
+    cron_schedule: str = ""
+    static_summary: str = ""
+    static_details: str = ""
+    priority: Priority = Priority()
+    initiator: RunInitiator | None = None
+    last_completion_result: Payload | None = None
+    continued_failure: Failure | None = None
 
 
 class WorkflowExecutionCompleted(WireStruct, frozen=True, kw_only=True):
-    """The code returned. `unseen_messages` counts signals that a forced close did not wait for."""
+    """The code returned. `unseen_messages` counts signals that a forced close did not wait for.
+
+    `new_execution_run_id` is the run that a cron schedule has made in the same instant; the chain
+    has not ended then. So for failures and time-outs, where it may be a retry.
+    """
 
     result: Payload | None = None
+    new_execution_run_id: str | None = None
     task_completed_event_id: int = 0
     unseen_messages: int = 0
 
@@ -50,6 +68,7 @@ class WorkflowExecutionFailed(WireStruct, frozen=True, kw_only=True):
 
     failure: Failure
     retry_outcome: RetryOutcome | None = None
+    new_execution_run_id: str | None = None
     task_completed_event_id: int = 0
     unseen_messages: int = 0
 
@@ -66,6 +85,7 @@ class WorkflowExecutionTimedOut(WireStruct, frozen=True, kw_only=True):
     """The run's or the chain's time was over; no workflow code ran."""
 
     retry_outcome: RetryOutcome | None = None
+    new_execution_run_id: str | None = None
     unseen_messages: int = 0
 
 
@@ -84,6 +104,7 @@ class WorkflowExecutionContinuedAsNew(WireStruct, frozen=True, kw_only=True):
     workflow_type: str
     task_queue: str
     input: tuple[Payload, ...] = ()
+    backoff_start_interval_ms: int = 0
     task_completed_event_id: int = 0
 
 
@@ -126,6 +147,8 @@ class WorkflowTaskCompleted(WireStruct, frozen=True, kw_only=True):
 
     `loop_version` and `python` (`3.11`) say by which rules it ran, `command_count` how many command
     events follow: a large task is committed in parts, and a replay must know when it is whole.
+    `patches` are those whose markers are among them: while the part with a marker is not written,
+    this says that the code has gone the new way.
     """
 
     scheduled_event_id: int
@@ -134,7 +157,9 @@ class WorkflowTaskCompleted(WireStruct, frozen=True, kw_only=True):
     loop_version: int = 1
     python: str = ""
     sdk_version: str = ""
+    build_id: str = ""
     command_count: int = 0
+    patches: tuple[str, ...] = ()
 
 
 class WorkflowTaskFailureCause(Enum):
@@ -175,6 +200,7 @@ class ActivityTaskScheduled(WireStruct, frozen=True, kw_only=True):
     heartbeat_timeout_ms: int | None = None
     retry_policy: RetryOptions = RetryOptions()
     summary: str = ""
+    priority: Priority = Priority()
     task_completed_event_id: int = 0
 
 
@@ -269,6 +295,20 @@ class MarkerRecorded(WireStruct, frozen=True, kw_only=True):
     task_completed_event_id: int = 0
 
 
+class UpsertWorkflowSearchAttributes(WireStruct, frozen=True, kw_only=True):
+    """The code set some search attributes, and removed those that are None."""
+
+    search_attributes: SearchAttributeChanges
+    task_completed_event_id: int = 0
+
+
+class WorkflowPropertiesModified(WireStruct, frozen=True, kw_only=True):
+    """The code set some notes of its memo, and removed those that are None."""
+
+    upserted_memo: dict[str, Payload | None]
+    task_completed_event_id: int = 0
+
+
 EventAttributes: TypeAlias = (
     WorkflowExecutionStarted
     | WorkflowExecutionCompleted
@@ -294,6 +334,8 @@ EventAttributes: TypeAlias = (
     | TimerFired
     | TimerCanceled
     | MarkerRecorded
+    | UpsertWorkflowSearchAttributes
+    | WorkflowPropertiesModified
 )
 
 CommandEvent: TypeAlias = (
@@ -302,6 +344,8 @@ CommandEvent: TypeAlias = (
     | TimerStarted
     | TimerCanceled
     | MarkerRecorded
+    | UpsertWorkflowSearchAttributes
+    | WorkflowPropertiesModified
     | WorkflowExecutionCompleted
     | WorkflowExecutionFailed
     | WorkflowExecutionCanceled

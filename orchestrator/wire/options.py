@@ -20,6 +20,24 @@ class RetryOptions(WireStruct, frozen=True, kw_only=True):
     non_retryable_error_types: tuple[str, ...] = ()
 
 
+class Priority(WireStruct, frozen=True, kw_only=True):
+    """What was asked for; 0 and empty texts ask for nothing. It is carried and shown, and inherited
+    by activities and children; nothing in this release serves one task before another for it."""
+
+    priority_key: int = 0
+    fairness_key: str = ""
+    fairness_weight: float = 0.0
+
+
+class RunInitiator(Enum):
+    """Why a run follows another one."""
+
+    WORKFLOW = "workflow"
+    """The code continued as new."""
+    RETRY = "retry"
+    CRON = "cron"
+
+
 class RunStatus(Enum):
     """How a run stands. Open is `running` only."""
 
