@@ -125,6 +125,7 @@ class Worker:
         self._cache = RunCache(cached if max_cached_workflows is None else max_cached_workflows)
         self._sticky = str(self._process) if self._cache.limit > 0 and workflows else None
         self._engine = Engine(services, process=self._process) if engine_duties else None
+        self._activity_executor = activity_executor
         self._execution = ActivityExecution(
             self._registry,
             client.data_converter,
@@ -266,11 +267,25 @@ class Worker:
             self._consumers.append(await broker.consume(queue, take, prefetch=slots))
         self._recovery.queues_made(made)
         self._started.set()
+        self._warn_of_few_threads()
         self._log.info(
             "worker_started",
             workflows=sorted(self._registry.workflows),
             activities=sorted(self._registry.activities),
         )
+
+    def _warn_of_few_threads(self) -> None:
+        """An attempt that waits for a thread has begun, and its time-outs run."""
+        executor = self._activity_executor
+        threads: object = getattr(executor, "_max_workers", None)
+        sync = [one for one in self._registry.activities.values() if not one.is_async]
+        if sync and isinstance(threads, int) and threads < self._activity_slots:
+            self._log.warning(
+                "activity_executor_is_small",
+                workers=threads,
+                max_concurrent_activities=self._activity_slots,
+                remedy="give the executor as many workers, or lower max_concurrent_activities",
+            )
 
     def _queues(self) -> list[tuple[Queue, Callable[[Any], None], int]]:  # Any: batches
         queues: list[tuple[Queue, Callable[[Any], None], int]] = []  # Any: as above

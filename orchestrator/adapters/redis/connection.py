@@ -171,9 +171,10 @@ class Connection:
                 await self._load_scripts(socket)
         except BaseException as error:  # whatever happened, the socket is not left open
             await socket.disconnect(nowait=True)
-            if isinstance(error, RedisError | OSError | TimeoutError):
-                raise self._explained(error) from error
-            raise
+            if isinstance(error, OrchestratorError) or not isinstance(error, Exception):
+                raise
+            # Whatever it was: whoever keeps a connection alive must not end over it.
+            raise self._explained(error) from error
         return socket
 
     def _check(self, server: Mapping[str, str]) -> None:

@@ -133,3 +133,20 @@ async def test_an_activity_may_use_the_grace_of_its_worker(env: WorkflowEnvironm
     assert waiting == 1, "the wake-up goes to whoever comes next, not to the worker that ends"
     async with Worker(env.client, task_queue=QUEUE, workflows=[Cook]):
         assert await handle.result() == "done early"
+
+
+@pytest.mark.parametrize(("slots", "is_warned"), [(2, True), (1, False)])
+async def test_an_executor_that_lets_begun_attempts_wait_is_warned_of(
+    env: WorkflowEnvironment, caplog: pytest.LogCaptureFixture, slots: int, is_warned: bool
+) -> None:
+    with ThreadPoolExecutor(1) as oven:
+        worker = Worker(
+            env.client,
+            task_queue=QUEUE,
+            activities=[bake],
+            activity_executor=oven,
+            max_concurrent_activities=slots,
+        )
+        async with worker:
+            said = [one.msg for one in caplog.records]
+    assert ("activity_executor_is_small" in said) is is_warned

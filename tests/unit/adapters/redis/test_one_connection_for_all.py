@@ -255,3 +255,16 @@ def test_an_unreadable_url_is_refused_without_a_word_of_it(url: str) -> None:
 async def test_a_call_from_another_event_loop_is_refused(connection: Connection) -> None:
     with pytest.raises(RuntimeError, match="event loop"):
         await asyncio.to_thread(asyncio.run, connection.command("ECHO", "1"))
+
+
+async def test_what_nobody_expected_of_a_server_is_told_at_once_and_the_next_call_connects(
+    server: SpokenServer,
+) -> None:
+    server.info = INFO.replace(b"7.0.15", b"next")
+    connection = Connection(server.url)
+    async with asyncio.timeout(2):
+        with pytest.raises(UnavailableError, match="next"):
+            await connection.open()
+        server.info = INFO
+        await connection.open()
+    await connection.close()
