@@ -140,7 +140,7 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    async def signal_until_ended(self, number: signal.Signals) -> None:
+    async def signal_until_ended(self, number: int) -> None:
         """Repeat the signal, as an impatient user does.
 
         The system hands a signal that comes right behind another one to any thread. A main thread
