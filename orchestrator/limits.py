@@ -106,6 +106,8 @@ IDLE_POLL_MS = 1_000
 """Owners look at their shards at least this often; due rows wake them earlier."""
 MEMBERSHIP_TTL_MS = 4_000
 """An engine process unheard of for so long owns no shard any more."""
+UPDATE_REPLY_TTL_MS = 60_000
+"""Why an update was not let in can be read so long; who comes later sends it again."""
 RESULT_REREAD_MS = 5_000
 """A waiting client reads again this often, whatever it was told."""
 CONFIRM_TIMEOUT_MS = 10_000
@@ -184,6 +186,12 @@ CRASHES_BEFORE_PARKING = 6
 """A run that went on doing so although it survived alone is parked."""
 PENDING_ACTIVITIES_MAX = 2_000
 PENDING_TIMERS_MAX = 10_000
+UPDATES_OPEN_MAX = 500
+"""Updates of one run that are accepted and not completed; as many as a page of its inbox."""
+UPDATES_MAX = 2_000
+"""Updates that one run accepts: it remembers each id. Temporal's servers use the same bound."""
+UPDATES_SUGGEST = 1_800
+"""From here on continue-as-new is suggested, so that none is refused."""
 INBOX_ENTRIES_MAX = 10_000
 """Unread entries of one run; further signals are refused until it has caught up."""
 HISTORY_EVENTS_SUGGEST = 4_096

@@ -20,8 +20,9 @@ from orchestrator.core.transition import (
     ActivityToSchedule,
     Close,
     TimerToArm,
+    UpdateStage,
 )
-from orchestrator.ids import ActivityKey, EventId, RunId
+from orchestrator.ids import ActivityKey, EventId, RunId, UpdateId
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
 from orchestrator.wire.events import CommandEvent, HistoryEvent
@@ -37,6 +38,7 @@ class Wishes:
     cancels: list[ActivityToCancel] = field(default_factory=list[ActivityToCancel])
     timers: list[TimerToArm] = field(default_factory=list[TimerToArm])
     disarm: list[EventId] = field(default_factory=list[EventId])
+    updates: list[UpdateStage] = field(default_factory=list[UpdateStage])
     close: Close | None = None
 
 
@@ -69,6 +71,10 @@ def handle(
             _record_marker(state, command, wishes, now_ms=max(now_ms, command.time_ms))
         case c.UpsertSearchAttributes() | c.ModifyWorkflowProperties():
             _record(state, _note(state, command), wishes, now_ms=now_ms)
+        case c.AcceptUpdate():
+            _accept_update(state, command, wishes, now_ms=now_ms)
+        case c.CompleteUpdate():
+            _complete_update(state, command, wishes, now_ms=now_ms)
         case c.ContinueAsNewWorkflowExecution():
             event, close = continue_as_new(state, command, now_ms=now_ms, run_id=RunId(mint()))
             _record(state, event, wishes, now_ms=now_ms)
@@ -195,3 +201,42 @@ def _record_marker(
         task_completed_event_id=state.task_completed_event_id,
     )
     _record(state, recorded, wishes, now_ms=now_ms)
+
+
+def _accept_update(
+    state: ExecutionState, command: c.AcceptUpdate, wishes: Wishes, *, now_ms: int
+) -> None:
+    accepted = e.WorkflowExecutionUpdateAccepted(
+        update_id=command.update_id,
+        update_name=command.update_name,
+        input=command.input,
+        header=command.header,
+        identity=command.identity,
+        sequencing_event_id=command.sequencing_event_id,
+    )
+    event = _record(state, accepted, wishes, now_ms=now_ms)
+    wishes.updates.append(
+        UpdateStage(
+            update_id=UpdateId(command.update_id), accepted_event_id=EventId(event.event_id)
+        )
+    )
+
+
+def _complete_update(
+    state: ExecutionState, command: c.CompleteUpdate, wishes: Wishes, *, now_ms: int
+) -> None:
+    accepted_event_id = EventId(state.updates[command.update_id].accepted_event_id)
+    completed = e.WorkflowExecutionUpdateCompleted(
+        update_id=command.update_id,
+        accepted_event_id=accepted_event_id,
+        result=command.result,
+        failure=command.failure,
+    )
+    event = _record(state, completed, wishes, now_ms=now_ms)
+    wishes.updates.append(
+        UpdateStage(
+            update_id=UpdateId(command.update_id),
+            accepted_event_id=accepted_event_id,
+            completed_event_id=EventId(event.event_id),
+        )
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from msgspec.structs import replace
 
@@ -29,7 +30,7 @@ from orchestrator.limits import (
 )
 from orchestrator.wire import codec
 from orchestrator.wire import events as e
-from orchestrator.wire.commands import Command
+from orchestrator.wire.commands import AcceptUpdate, Command
 from orchestrator.wire.events import EventAttributes, HistoryEvent
 from orchestrator.wire.failure import Failure, ServerFailure
 
@@ -96,7 +97,8 @@ def decide(
 def consume(
     state: ExecutionState, news: Intake, task: Task, *, mint: Callable[[], str]
 ) -> Transition:
-    """The commit of entries that all dropped out: nothing happened, but they were looked at."""
+    """The commit of entries that all dropped out, or were updates that were not let in: nothing
+    happened, but they were looked at."""
     return Transition(
         workflow_id=state.workflow_id,
         run_id=state.run_id,
@@ -106,6 +108,7 @@ def consume(
         consumed_to=task.consumed_to,
         consumed_mark=task.consumed_mark,
         resolved=tuple(news.resolved),
+        answers=tuple(news.answers),
         sticky=task.sticky,
     )
 
@@ -196,9 +199,7 @@ def _open_task(state: ExecutionState, task: Task) -> list[HistoryEvent]:
     scheduled = e.WorkflowTaskScheduled(
         task_queue=started_of(state).task_queue, attempt=max(task.attempt, 1)
     )
-    suggested = suggests_continue_as_new(
-        history_events=state.last_event_id, history_bytes=task.history_bytes
-    )
+    suggested = suggests_continue_as_new(state, history_bytes=task.history_bytes)
     begun = e.WorkflowTaskStarted(
         scheduled_event_id=state.last_event_id + 1,
         identity=task.identity,
@@ -247,6 +248,8 @@ def _parts(
                 cancels=tuple(wishes.cancels),
                 timers=tuple(wishes.timers),
                 disarm=tuple(wishes.disarm),
+                updates=tuple(wishes.updates),
+                answers=tuple(news.answers) if opening else (),
                 sticky=task.sticky,
                 unfinished=bool(left),
                 close=wishes.close,
@@ -264,11 +267,18 @@ def _take(
     *,
     mint: Callable[[], str],
 ) -> int:
-    """Handle as many commands as fit into one commit, at least one; the number of them."""
+    """Handle as many commands as fit into one commit, at least one; the number of them.
+
+    Updates that are let in come first and go into one commit whatever their number, as all news do:
+    it consumes the entries that brought them.
+    """
     size_bytes = 0
-    for taken, command in enumerate(commands[:COMMIT_COMMANDS_MAX]):
+    let_in = takewhile(lambda command: isinstance(command, AcceptUpdate), commands)
+    least = sum(1 for _ in let_in) or 1
+    most = max(least, COMMIT_COMMANDS_MAX)
+    for taken, command in enumerate(commands[:most]):
         size_bytes += len(codec.encode(command))
-        if taken and size_bytes > COMMIT_BYTES_MAX:
+        if taken >= least and size_bytes > COMMIT_BYTES_MAX:
             return taken
         handle(
             state,
@@ -278,4 +288,4 @@ def _take(
             unseen_messages=task.unseen_messages,
             mint=mint,
         )
-    return min(len(commands), COMMIT_COMMANDS_MAX)
+    return min(len(commands), most)

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar, assert_never
 
-from orchestrator.core.state import ExecutionState, PendingActivity, PendingTimer
+from orchestrator.core.state import (
+    ExecutionState,
+    PendingActivity,
+    PendingTimer,
+    UpdateState,
+)
 from orchestrator.exceptions import OrchestratorError
 from orchestrator.ids import RunId, WorkflowId
 from orchestrator.wire import events as e
@@ -65,7 +70,7 @@ def apply(state: ExecutionState, event: HistoryEvent) -> None:
 
     Raises:
         HistoryGapError: `event.event_id` does not follow `state.last_event_id`.
-        ImpossibleEventError: it refers to an activity or timer that is not pending.
+        ImpossibleEventError: it refers to an activity, timer or update that is not pending.
     """
     if event.event_id != state.last_event_id + 1:
         raise HistoryGapError(expected=state.last_event_id + 1, found=event.event_id)
@@ -109,6 +114,8 @@ def _apply_attributes(state: ExecutionState, event: HistoryEvent) -> None:
             | e.MarkerRecorded()
             | e.UpsertWorkflowSearchAttributes()
             | e.WorkflowPropertiesModified()
+            | e.WorkflowExecutionUpdateAccepted()
+            | e.WorkflowExecutionUpdateCompleted()
             | e.WorkflowExecutionCompleted()
             | e.WorkflowExecutionFailed()
             | e.WorkflowExecutionCanceled()
@@ -144,6 +151,12 @@ def _apply_command_event(
             state.search_attributes = upserted(state.search_attributes, changes)
         case e.WorkflowPropertiesModified(upserted_memo=notes):
             state.memo = upserted(state.memo, notes)
+        case e.WorkflowExecutionUpdateAccepted():
+            state.updates[wished.update_id] = UpdateState(event.event_id)
+            state.updates_open += 1
+        case e.WorkflowExecutionUpdateCompleted():
+            state.updates[wished.update_id].completed_event_id = event.event_id
+            state.updates_open -= 1
         case e.WorkflowExecutionCompleted():
             state.status = RunStatus.COMPLETED
         case e.WorkflowExecutionFailed():

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from orchestrator.limits import HISTORY_BYTES_SUGGEST, HISTORY_EVENTS_SUGGEST
+from orchestrator.core.state import ExecutionState
+from orchestrator.limits import HISTORY_BYTES_SUGGEST, HISTORY_EVENTS_SUGGEST, UPDATES_SUGGEST
 from orchestrator.wire import codec
 from orchestrator.wire.events import HistoryEvent, WorkflowTaskStarted
 
@@ -31,6 +32,11 @@ def bytes_at_end(history: Sequence[HistoryEvent]) -> int:
     return bytes_of(history)
 
 
-def suggests_continue_as_new(*, history_events: int, history_bytes: int) -> bool:
-    """Whether a history has grown to where a fresh one is better."""
-    return history_events >= HISTORY_EVENTS_SUGGEST or history_bytes >= HISTORY_BYTES_SUGGEST
+def suggests_continue_as_new(state: ExecutionState, *, history_bytes: int) -> bool:
+    """Whether a run has grown to where a fresh one is better: by its events, by their bytes, or by
+    the updates that it remembers."""
+    return (
+        state.last_event_id >= HISTORY_EVENTS_SUGGEST
+        or history_bytes >= HISTORY_BYTES_SUGGEST
+        or len(state.updates) >= UPDATES_SUGGEST
+    )

@@ -1,5 +1,9 @@
 """News: inbox entries → events. What is late, doubled or void drops out here, and is counted.
 
+An update becomes no event: it goes to the code as a request, which may become one. The id of an
+update that was accepted before, or is among the same news, drops out; whoever sent it again waits
+for the outcome of the first.
+
 An entry for another run of the workflow id is void. A result for an activity, or a fired timer,
 that is no longer pending is late. Several entries are taken in the order of their numbers.
 """
@@ -10,14 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from orchestrator.core.fold import apply
 from orchestrator.core.state import ExecutionState
-from orchestrator.ids import EventId
+from orchestrator.core.transition import UpdateAnswer
+from orchestrator.core.updates import UpdateRequest, refusal, request_of
+from orchestrator.ids import EventId, OperationId
 from orchestrator.wire import events as e
 from orchestrator.wire import inbox
 from orchestrator.wire.events import EventAttributes, HistoryEvent
 from orchestrator.wire.failure import TimeoutFailure
 from orchestrator.wire.inbox import InboxEntry
+from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import RetryOutcome, TimeoutKind
 
 _FINAL_TIMEOUTS = (TimeoutKind.SCHEDULE_TO_START, TimeoutKind.SCHEDULE_TO_CLOSE)
@@ -34,6 +43,10 @@ class Intake:
 
     events: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
     resolved: list[EventId] = field(default_factory=list[EventId])
+    updates: dict[str, UpdateRequest] = field(default_factory=dict[str, UpdateRequest])
+    """By update id, in the order in which they came."""
+    answers: list[UpdateAnswer] = field(default_factory=list[UpdateAnswer])
+    """For those whose updates the run does not take."""
     dropped: int = 0
 
 
@@ -79,6 +92,8 @@ def _attributes(
                     reason=body.reason, identity=body.identity, operation_id=body.operation_id
                 ),
             )
+        case inbox.UpdateReceived():
+            return () if _take_update(state, body, news) else None
         case inbox.FirstTask(run_id=run_id):
             return () if run_id == state.run_id else None
         case inbox.TimerDue(run_id=run_id, started_event_id=started_id):
@@ -95,6 +110,26 @@ def _attributes(
             return _activity_attributes(state, body, news)
         case _ as unknown:
             assert_never(unknown)
+
+
+def _take_update(state: ExecutionState, body: inbox.UpdateReceived, news: Intake) -> bool:
+    """Make a request of an update; False: it drops out."""
+    if body.update_id in state.updates or body.run_id not in (None, state.run_id):
+        return False
+    request = request_of(body, after_event_id=state.last_event_id)
+    first = news.updates.get(body.update_id)
+    if first is not None:
+        waiting = (*first.operation_ids, *request.operation_ids)
+        news.updates[body.update_id] = replace(first, operation_ids=waiting)
+        return False
+    refused = refusal(state, coming=len(news.updates))
+    if not refused:
+        news.updates[body.update_id] = request
+    elif body.operation_id:
+        reply = UpdateReply(refused=refused)
+        answer = UpdateAnswer(operation_id=OperationId(body.operation_id), reply=reply)
+        news.answers.append(answer)
+    return not refused
 
 
 def _activity_attributes(

@@ -39,6 +39,14 @@ class PendingTimer:
 
 
 @dataclass(slots=True)
+class UpdateState:
+    """An update that was accepted. `completed_event_id` None: its handler runs."""
+
+    accepted_event_id: int
+    completed_event_id: int | None = None
+
+
+@dataclass(slots=True)
 class ExecutionState:
     """The fold of one history. `started` is None until event 1 was applied."""
 
@@ -63,6 +71,11 @@ class ExecutionState:
         default_factory=dict[str, SearchAttribute]
     )
     """Both as they are now: what the run was started with, and what its code has changed since."""
+    updates: dict[str, UpdateState] = field(default_factory=dict[str, UpdateState])
+    """Every accepted update of the run by its id, also those that are completed: an id is known as
+    long as the run."""
+    updates_open: int = 0
+    """How many of them are not completed."""
     task_completed_event_id: int = 0
     commands_missing: int = 0
     """Command events of the newest task that history does not hold yet."""

@@ -19,6 +19,7 @@ from orchestrator.ids import (
     ProcessName,
     RunId,
     TaskQueue,
+    UpdateId,
     WorkflowId,
 )
 from orchestrator.wire.events import (
@@ -29,6 +30,7 @@ from orchestrator.wire.events import (
 )
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import ActivityCanceled, ActivityOutcome, InboxBody
+from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 
@@ -109,6 +111,21 @@ class TimerToArm(_Record, frozen=True, kw_only=True):
     fire_at_ms: int
 
 
+class UpdateStage(_Record, frozen=True, kw_only=True):
+    """How far an update has come; stands beside history as long as that does."""
+
+    update_id: UpdateId
+    accepted_event_id: EventId
+    completed_event_id: EventId | None = None
+
+
+class UpdateAnswer(_Record, frozen=True, kw_only=True):
+    """For whoever waits for an update that was not let in; kept for a minute."""
+
+    operation_id: OperationId
+    reply: UpdateReply
+
+
 class Close(_Record, frozen=True, kw_only=True):
     """The run ends with the last event of the transition.
 
@@ -148,6 +165,9 @@ class Transition(_Record, frozen=True, kw_only=True):
     cancels: tuple[ActivityToCancel, ...] = ()
     timers: tuple[TimerToArm, ...] = ()
     disarm: tuple[EventId, ...] = ()
+    updates: tuple[UpdateStage, ...] = ()
+    answers: tuple[UpdateAnswer, ...] = ()
+    """Whoever waits for one of these is told, as they are of a close."""
     sticky: str | None = None
     """Whose own queue gets the next wake-ups."""
     unfinished: bool = False

@@ -22,6 +22,7 @@ class _Declared:
 
     name: str
     no_thread_cancel_exception: bool
+    is_dynamic: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class ActivityDefinition:
     """A method without its instance: workflow code may name it, a worker cannot call it."""
     no_thread_cancel_exception: bool
     """No cancellation is raised in its thread; it asks `activity.is_cancelled()`."""
+    is_dynamic: bool = False
+    """It runs every type that its worker has no function for; its one argument is a list of
+    `RawValue`."""
 
     @staticmethod
     def of(activity: AnyFunction) -> ActivityDefinition:
@@ -81,6 +85,7 @@ class ActivityDefinition:
             takes_more=any(one.kind is one.VAR_POSITIONAL for one in parameters),
             is_unbound=is_unbound,
             no_thread_cancel_exception=declared.no_thread_cancel_exception,
+            is_dynamic=declared.is_dynamic,
         )
 
 
@@ -88,26 +93,35 @@ class ActivityDefinition:
 def defn(activity: _Callable, /) -> _Callable: ...
 @overload
 def defn(
-    *, name: str | None = None, no_thread_cancel_exception: bool = False
+    *,
+    name: str | None = None,
+    dynamic: bool = False,
+    no_thread_cancel_exception: bool = False,
 ) -> Callable[[_Callable], _Callable]: ...
 def defn(
     activity: _Callable | None = None,
     /,
     *,
     name: str | None = None,
+    dynamic: bool = False,
     no_thread_cancel_exception: bool = False,
 ) -> _Callable | Callable[[_Callable], _Callable]:
     """Declare an activity; the default name is the function's, or the class's.
 
     With `no_thread_cancel_exception` a sync activity in a thread is never interrupted by an
-    exception when it is cancelled: it looks by itself.
+    exception when it is cancelled: it looks by itself. A `dynamic` one takes one
+    `Sequence[RawValue]`, and every type that its worker has no function for; `activity.info()`
+    says which.
 
     Raises:
-        ValueError: the name is empty, a parameter is keyword-only, or it is not callable.
+        ValueError: the name is empty or given to a dynamic one, a parameter is keyword-only, a
+            dynamic one takes not just one, or it is not callable.
     """
 
     def decorate(target: _Callable) -> _Callable:
         given = target.__name__ if name is None else name
+        if dynamic and name is not None:
+            raise ValueError(f"activity {given}: give a name or dynamic=True, not both")
         if not given:
             raise ValueError("an activity's name must not be empty")
         decorated, function = target, target
@@ -117,8 +131,14 @@ def defn(
             ):
                 raise ValueError(f"activity class {target.__qualname__} needs a __call__ method")
             function = inspect.getattr_static(target, "__call__")
-        read_signature(function, what=f"activity {given}", skip_self=False)
-        setattr(target, _MARK, _Declared(given, no_thread_cancel_exception))
+        signature = read_signature(function, what=f"activity {given}", skip_self=False)
+        names = [name for name in signature.names if name != "self"]
+        if dynamic and len(names) != 1:
+            raise ValueError(
+                f"activity {given} is dynamic, so it must take (args: Sequence[RawValue]); found "
+                f"{names}"
+            )
+        setattr(target, _MARK, _Declared(given, no_thread_cancel_exception, dynamic))
         return decorated
 
     return decorate if activity is None else decorate(activity)
@@ -128,9 +148,14 @@ def activity_name(activity: str | AnyFunction) -> str:
     """The name of an activity given by name or by what was decorated.
 
     Raises:
-        ValueError: it is not decorated.
+        ValueError: it is not decorated, or is dynamic and so has no name.
     """
-    return activity if isinstance(activity, str) else _declared(activity).name
+    if isinstance(activity, str):
+        return activity
+    declared = _declared(activity)
+    if declared.is_dynamic:
+        raise ValueError(f"activity {declared.name} is dynamic: give the activity's type as text")
+    return declared.name
 
 
 def is_interruptible(activity: AnyFunction) -> bool:

@@ -8,19 +8,33 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
-from orchestrator.definition.handlers import HandlerDefinition, queries_of, signals_of
+from orchestrator.definition.handlers import (
+    HandlerDefinition,
+    queries_of,
+    signals_of,
+    updates_of,
+)
 from orchestrator.definition.signature import AnyFunction, Signature, read_signature
 from orchestrator.ids import check_name
 
 _RUN = "__orchestrator_run__"
 _INIT = "__orchestrator_init__"
+_CONFIG = "__orchestrator_dynamic_config__"
 _DEFINITION = "__orchestrator_workflow__"
 
 _Class = TypeVar("_Class", bound=type)
 _Function = TypeVar("_Function", bound=AnyFunction)
+
+
+@dataclass(frozen=True)
+class DynamicWorkflowConfig:
+    """What a dynamic workflow decides for one run, from its type and arguments."""
+
+    failure_exception_types: Sequence[type[BaseException]] = ()
+    """Exceptions that fail the run instead of the task, beside those of the definition."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,8 @@ class WorkflowDefinition:
 
     Handlers are found by name, the dynamic one under None. Exceptions of the
     `failure_exception_types` fail the run; by default only those of `orchestrator.exceptions` do,
-    and any other fails the task.
+    and any other fails the task. A dynamic one takes runs of every type that has no definition of
+    its own; its arguments are one list of `RawValue`.
     """
 
     name: str
@@ -39,7 +54,13 @@ class WorkflowDefinition:
     takes_init_args: bool
     signals: Mapping[str | None, HandlerDefinition]
     queries: Mapping[str | None, HandlerDefinition]
+    updates: Mapping[str | None, HandlerDefinition] = field(
+        default_factory=dict[str | None, HandlerDefinition]
+    )
     failure_exception_types: tuple[type[BaseException], ...] = ()
+    is_dynamic: bool = False
+    dynamic_config: AnyFunction | None = None
+    """Called before the run method of a dynamic workflow; may change nothing."""
 
     @property
     def arg_types(self) -> tuple[Any, ...] | None:  # Any: annotations are of no common type
@@ -75,6 +96,8 @@ class WorkflowDefinition:
         definition = getattr(inspect.unwrap(run), _DEFINITION, None)
         if not isinstance(definition, WorkflowDefinition):
             raise ValueError(f"{run!r} is not the @workflow.run method of a @workflow.defn class")
+        if definition.is_dynamic:
+            raise ValueError(f"{run!r} is of a dynamic workflow: give the workflow's type as text")
         return definition.name, definition.ret_type, definition.arg_types
 
 
@@ -84,6 +107,7 @@ def defn(cls: _Class, /) -> _Class: ...
 def defn(
     *,
     name: str | None = None,
+    dynamic: bool = False,
     sandboxed: bool = True,
     failure_exception_types: Sequence[type[BaseException]] = (),
 ) -> Callable[[_Class], _Class]: ...
@@ -92,6 +116,7 @@ def defn(
     /,
     *,
     name: str | None = None,
+    dynamic: bool = False,
     sandboxed: bool = True,
     failure_exception_types: Sequence[type[BaseException]] = (),
 ) -> _Class | Callable[[_Class], _Class]:
@@ -100,6 +125,8 @@ def defn(
     Args:
         cls: The class, when the decorator is used without parentheses.
         name: What starts of this workflow say.
+        dynamic: It takes the runs of every type that its worker has no class for; its run method
+            takes one `Sequence[RawValue]`. At most one of a worker.
         sandboxed: Changes nothing: there is no importing sandbox. For code that is moved here.
         failure_exception_types: Exceptions that fail the run instead of the task.
 
@@ -108,8 +135,10 @@ def defn(
     """
 
     def decorate(target: _Class) -> _Class:
+        if dynamic and name is not None:
+            raise ValueError(f"{_where(target)}: give a name or dynamic=True, not both")
         given = getattr(target, "__name__", "") if name is None else name
-        definition = _define(target, given, tuple(failure_exception_types))
+        definition = _define(target, given, tuple(failure_exception_types), is_dynamic=dynamic)
         setattr(target, _DEFINITION, definition)
         setattr(definition.run, _DEFINITION, definition)
         return target
@@ -146,8 +175,25 @@ def init(function: _Function) -> _Function:
     return function
 
 
+def dynamic_config(function: _Function) -> _Function:
+    """Mark the method of a dynamic workflow that gives its run's `DynamicWorkflowConfig`. It is
+    called once, after `__init__` and before the run method, and may change nothing.
+
+    Raises:
+        ValueError: it is `async def`.
+    """
+    if inspect.iscoroutinefunction(function):
+        raise ValueError(f"@workflow.dynamic_config needs a plain def, found {function!r}")
+    setattr(function, _CONFIG, True)
+    return function
+
+
 def _define(
-    cls: type, name: str, failure_exception_types: tuple[type[BaseException], ...]
+    cls: type,
+    name: str,
+    failure_exception_types: tuple[type[BaseException], ...],
+    *,
+    is_dynamic: bool,
 ) -> WorkflowDefinition:
     if not inspect.isclass(cls):
         raise ValueError(f"@workflow.defn belongs on a class, found {cls!r}")
@@ -161,6 +207,14 @@ def _define(
     signature = read_signature(run_method, what=f"{_where(cls)}.run", skip_self=True)
     takes_init_args = bool(getattr(cls.__init__, _INIT, False))
     _check_init(cls, run_method, takes_init_args=takes_init_args)
+    config = _find_config(cls)
+    if config is not None and not is_dynamic:
+        raise ValueError(f"{_where(cls)} has a @workflow.dynamic_config and is not dynamic")
+    if is_dynamic and len(signature.names) != 1:
+        raise ValueError(
+            f"{_where(cls)} is dynamic, so its run method must take (args: Sequence[RawValue]); "
+            f"found {list(signature.names)}"
+        )
     return WorkflowDefinition(
         name=name,
         cls=cls,
@@ -169,8 +223,16 @@ def _define(
         takes_init_args=takes_init_args,
         signals=signals_of(cls),
         queries=queries_of(cls),
+        updates=updates_of(cls),
         failure_exception_types=failure_exception_types,
+        is_dynamic=is_dynamic,
+        dynamic_config=config,
     )
+
+
+def _find_config(cls: type) -> AnyFunction | None:
+    members = (inspect.getattr_static(cls, name) for name in dir(cls))
+    return next((member for member in members if getattr(member, _CONFIG, False)), None)
 
 
 def _find_run(cls: type) -> AnyFunction:

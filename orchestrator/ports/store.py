@@ -11,7 +11,7 @@ workflow id has a row in `wakeups`. Everything else that must happen has a row i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -34,17 +34,21 @@ from orchestrator.ids import (
     AttemptToken,
     CommitToken,
     EventId,
+    OperationId,
     ProcessName,
     RunId,
     ShardId,
     TaskQueue,
+    UpdateId,
     WorkflowId,
 )
 from orchestrator.limits import INBOX_PAGE_ENTRIES
+from orchestrator.ports.presence import PresenceStore
 from orchestrator.ports.visibility import VisibilityStore
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxEntry
+from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import FirstRun
@@ -108,6 +112,17 @@ class Ending(_Answer, frozen=True, kw_only=True):
 
     run_id: RunId
     closing: HistoryEvent | None = None
+
+
+class UpdateView(_Answer, frozen=True, kw_only=True):
+    """An update of a run as stored. `accepted_event_id` None: it was not let in, or not yet; then
+    `reply` says why not, as long as that is kept. `completed` is the event with its outcome."""
+
+    run_id: RunId
+    status: RunStatus
+    accepted_event_id: EventId | None = None
+    completed: HistoryEvent | None = None
+    reply: UpdateReply | None = None
 
 
 class AttemptState(Enum):
@@ -448,6 +463,18 @@ class RunStore(Protocol):
         """
         ...
 
+    async def update(
+        self,
+        workflow_id: WorkflowId,
+        run_id: RunId | None,
+        update_id: UpdateId,
+        *,
+        operation_id: OperationId | None = None,
+    ) -> UpdateView | None:
+        """How far an update of a run (None: the newest) has come; None when there is no such run.
+        `operation_id` is the one that brought it. A closed status is never older than the rest."""
+        ...
+
     async def event(
         self, workflow_id: WorkflowId, run_id: RunId, event_id: int
     ) -> HistoryEvent | None:
@@ -531,42 +558,6 @@ class DutyStore(Protocol):
 
     async def leave(self, process: ProcessName) -> None:
         """End this process's membership."""
-        ...
-
-
-class PresenceStore(Protocol):
-    """Signs of life, and news pushed to processes and waiting clients. Notices may be lost."""
-
-    async def announce(self, process: ProcessName) -> None:
-        """Renew this process's sign of life."""
-        ...
-
-    async def withdraw(self, process: ProcessName) -> None:
-        """This process goes; nobody needs to wait for its sign of life to run out."""
-        ...
-
-    async def is_alive(self, process: ProcessName) -> bool:
-        """Whether a process listens and has renewed its sign of life.
-
-        Raises:
-            UnavailableError: there is no answer; ask again.
-        """
-        ...
-
-    async def listen(self, process: ProcessName, on_cancel: Callable[[AttemptName], None]) -> None:
-        """Listen for this process; `on_cancel` is called when an attempt it runs shall stop."""
-        ...
-
-    async def watch(self, workflow_id: WorkflowId, on_notice: Callable[[], None]) -> Watch:
-        """Call `on_notice` when a run of the workflow id closes, until the watch is closed."""
-        ...
-
-
-class Watch(Protocol):
-    """A subscription."""
-
-    async def close(self) -> None:
-        """End it."""
         ...
 
 

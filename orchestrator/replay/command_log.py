@@ -1,8 +1,10 @@
 """The commands of one activation in program order, and their match with recorded events.
 
-A start that is taken back in the same activation leaves no trace. On replay the k-th command must
-be the k-th recorded command event; the first difference is named with both sides, the event id and
-the line of user code.
+Updates that were let in come first, then what the code wished for, and last what ends the run: an
+update that ends in the same activation has its outcome, whichever came first. Anything else that
+follows the end is for nobody. A start that is taken back in the same activation leaves no trace. On
+replay the k-th command must be the k-th recorded command event; the first difference is named with
+both sides, the event id and the line of user code.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ _EVENT_OF: dict[type, type] = {
     c.RecordMarker: e.MarkerRecorded,
     c.UpsertSearchAttributes: e.UpsertWorkflowSearchAttributes,
     c.ModifyWorkflowProperties: e.WorkflowPropertiesModified,
+    c.AcceptUpdate: e.WorkflowExecutionUpdateAccepted,
+    c.CompleteUpdate: e.WorkflowExecutionUpdateCompleted,
     c.CompleteWorkflowExecution: e.WorkflowExecutionCompleted,
     c.FailWorkflowExecution: e.WorkflowExecutionFailed,
     c.CancelWorkflowExecution: e.WorkflowExecutionCanceled,
@@ -121,16 +125,21 @@ class CommandLog:
                 self._bind(self._unbound.popleft(), event.event_id)
 
     def _take_entries(self) -> list[LoggedCommand]:
-        entries: list[LoggedCommand] = []
+        accepted: list[LoggedCommand] = []
+        others: list[LoggedCommand] = []
+        closing: list[LoggedCommand] = []
         for entry in self._entries:
             if entry.dropped:
                 continue
-            entries.append(entry)
-            if isinstance(entry.command, _CLOSING):
-                break
+            if isinstance(entry.command, c.AcceptUpdate):
+                accepted.append(entry)
+            elif not closing and isinstance(entry.command, _CLOSING):
+                closing.append(entry)
+            elif not closing or isinstance(entry.command, c.CompleteUpdate):
+                others.append(entry)
         self._entries = []
         self._starts = {}
-        return entries
+        return [*accepted, *others, *closing]
 
     def _match(self, entry: LoggedCommand, event: e.HistoryEvent) -> None:
         command, attributes = entry.command, event.attributes
@@ -154,6 +163,8 @@ class CommandLog:
                         and command.marker_name == attributes.marker_name
                         and command.details == attributes.details
                     )
+                case e.WorkflowExecutionUpdateAccepted() | e.WorkflowExecutionUpdateCompleted():
+                    same = _identity(command) == attributes.update_id
                 case _:
                     pass
         if not same:
@@ -178,6 +189,8 @@ def _identity(command: c.Command) -> str:
             return command.timer_id
         case c.RecordMarker():
             return command.marker_name
+        case c.AcceptUpdate() | c.CompleteUpdate():
+            return command.update_id
         case _:
             return ""
 
@@ -203,4 +216,8 @@ def describe_event(event: e.HistoryEvent) -> str:
         detail = f" {attributes.timer_id!r}"
     elif isinstance(attributes, e.MarkerRecorded):
         detail = f" {attributes.marker_name!r}"
+    elif isinstance(
+        attributes, e.WorkflowExecutionUpdateAccepted | e.WorkflowExecutionUpdateCompleted
+    ):
+        detail = f" {attributes.update_id!r}"
     return f"event {event.event_id} {event.type}{detail}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from orchestrator.replay.loop import DurableLoop
+
 
 class Condition:
     """One `wait_condition`. `expired` is set when its time is over."""
@@ -33,9 +35,29 @@ class Conditions:
         self._evaluate = evaluate
         self._waiting: list[Condition] = []
 
-    def add(self, condition: Condition) -> None:
-        """Look at `condition` from now on, after those that were added before."""
+    async def wait(
+        self,
+        loop: DurableLoop,
+        is_true: Callable[[], bool],
+        *,
+        timeout: float | None,
+        summary: str,
+    ) -> None:
+        """Look at `is_true` from now on, after those that were added before, until it is true.
+
+        Raises:
+            asyncio.TimeoutError: `timeout` seconds passed, and it is still false.
+        """
+        condition = Condition(is_true, loop.create_future())
         self._waiting.append(condition)
+        timer = None
+        if timeout is not None:
+            timer = loop.call_later_with(timeout, condition.expire, summary=summary)
+        try:
+            await condition.future
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def look(self) -> None:
         """Settle those that are true, and those whose time is over. An error of one belongs to the

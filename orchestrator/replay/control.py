@@ -37,6 +37,13 @@ class ReadOnlyContextError(OrchestratorError):
     """A query, a condition or another read-only place tried to change the workflow."""
 
 
+class UnfinishedUpdateHandlersWarning(RuntimeWarning):
+    """A run ended while update handlers were still running; whoever waits for one gets an error.
+
+    Wait for `workflow.all_handlers_finished`, or choose HandlerUnfinishedPolicy.ABANDON.
+    """
+
+
 class UnfinishedSignalHandlersWarning(RuntimeWarning):
     """A run ended while signal handlers were still running; they were given up.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from orchestrator.exceptions import (
@@ -32,6 +32,10 @@ class Endings:
     def __init__(self, values: Values, failure_types: tuple[type[BaseException], ...]) -> None:
         self._values = values
         self._failure_types = failure_types
+
+    def add(self, failure_types: Sequence[type[BaseException]]) -> None:
+        """Let these fail the run as well."""
+        self._failure_types = (*self._failure_types, *failure_types)
 
     def command_of(
         self, error: BaseException, *, cancel_requested: bool

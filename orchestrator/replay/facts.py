@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
 
+from orchestrator.core.updates import UpdateRejection, UpdateRequest
 from orchestrator.wire.commands import Command
 from orchestrator.wire.events import (
     HistoryEvent,
+    WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
     WorkflowTaskFailureCause,
 )
@@ -26,11 +30,14 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Activation(msgspec.Struct, frozen=True, kw_only=True):
-    """News since the last task. `recorded` holds the command events of this task as history has
-    them (None: a new task); with `recorded_complete` False the commands after them are new."""
+    """News since the last task. Each of `updates` comes after the event that it names; what is
+    recorded was accepted, and is not validated again. `recorded` holds the command events of this
+    task as history has them (None: a new task); with `recorded_complete` False the commands after
+    them are new."""
 
     time_ms: int
     events: tuple[HistoryEvent, ...] = ()
+    updates: tuple[UpdateRequest, ...] = ()
     replaying: bool = False
     recorded: tuple[HistoryEvent, ...] | None = None
     recorded_complete: bool = True
@@ -42,9 +49,13 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commands(msgspec.Struct, frozen=True, kw_only=True):
-    """The code ran until nothing was ready; `commands` are those that history does not have."""
+    """The code ran until nothing was ready; `commands` are those that history does not have.
+
+    Without events and without commands nothing has happened: the code let no update in.
+    """
 
     commands: tuple[Command, ...] = ()
+    rejections: tuple[UpdateRejection, ...] = ()
 
 
 class TaskFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,3 +66,14 @@ class TaskFailure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Completion: TypeAlias = Commands | TaskFailure
+
+
+def messages_of(activation: Activation) -> Iterator[WorkflowExecutionSignaled | UpdateRequest]:
+    """The signals and updates of an activation, in the order in which they came."""
+    updates = deque(activation.updates)
+    for event in activation.events:
+        while updates and updates[0].after_event_id < event.event_id:
+            yield updates.popleft()
+        if isinstance(event.attributes, WorkflowExecutionSignaled):
+            yield event.attributes
+    yield from updates

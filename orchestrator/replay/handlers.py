@@ -1,4 +1,4 @@
-"""Signals and queries: which function answers, what waits until one does, and what still runs."""
+"""Signals, queries and updates: which function answers, what waits until one does, what runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from orchestrator.common import RawValue
@@ -18,7 +19,10 @@ from orchestrator.definition.handlers import (
 from orchestrator.definition.signature import AnyFunction, Signature, hints_for
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import ApplicationError, ConversionError
-from orchestrator.replay.control import UnfinishedSignalHandlersWarning
+from orchestrator.replay.control import (
+    UnfinishedSignalHandlersWarning,
+    UnfinishedUpdateHandlersWarning,
+)
 from orchestrator.replay.values import Values
 from orchestrator.wire.events import WorkflowExecutionSignaled
 from orchestrator.wire.payload import Payload
@@ -42,11 +46,23 @@ class SignalCall:
         self.unfinished_policy = unfinished_policy
 
 
-class _Bound(NamedTuple):
+class RunningUpdate:
+    """An update that was let in and has no outcome yet."""
+
+    __slots__ = ("id", "name", "unfinished_policy")
+
+    def __init__(self, id: str, name: str, unfinished_policy: HandlerUnfinishedPolicy) -> None:
+        self.id = id
+        self.name = name
+        self.unfinished_policy = unfinished_policy
+
+
+class BoundHandler(NamedTuple):
     """A handler with the object it belongs to."""
 
     function: AnyFunction
     definition: HandlerDefinition
+    validator: AnyFunction | None = None
 
 
 class Handlers:
@@ -59,18 +75,23 @@ class Handlers:
         self._values = values
         self._start = start
         self._quiet = quiet
-        self.running: dict[SignalCall, None] = {}
+        self.running: dict[SignalCall | RunningUpdate, None] = {}
         """Begun and not ended, in the order in which they came."""
-        self._signals: dict[str | None, _Bound | None] = {}
-        self._queries: dict[str | None, _Bound | None] = {}
+        self._signals: dict[str | None, BoundHandler | None] = {}
+        self._queries: dict[str | None, BoundHandler | None] = {}
+        self._updates: dict[str | None, BoundHandler | None] = {}
         self._buffered: list[WorkflowExecutionSignaled] = []
 
     def bind(self, definition: WorkflowDefinition, instance: object) -> None:
         """Take the decorated methods of `instance`; what its `__init__` has set stays."""
         for name, found in definition.signals.items():
-            self._signals.setdefault(name, _Bound(getattr(instance, found.attribute), found))
+            self._signals.setdefault(name, BoundHandler(getattr(instance, found.attribute), found))
         for name, found in definition.queries.items():
-            self._queries.setdefault(name, _Bound(getattr(instance, found.attribute), found))
+            self._queries.setdefault(name, BoundHandler(getattr(instance, found.attribute), found))
+        for name, found in definition.updates.items():
+            validator = None if found.validator is None else partial(found.validator, instance)
+            handler = BoundHandler(getattr(instance, found.attribute), found, validator)
+            self._updates.setdefault(name, handler)
 
     def signal(self, event: WorkflowExecutionSignaled) -> None:
         """Start the handler, or keep the signal until one is set. What does not fit its handler is
@@ -80,9 +101,9 @@ class Handlers:
         if handler is None:
             self._buffered.append(event)
             return
-        function, definition = handler
+        function, definition, _ = handler
         try:
-            args = self._args(name, definition, event.input)
+            args = self.arguments(name, definition, event.input)
         except ConversionError as error:
             if not self._quiet():
                 _log.warning("signal_dropped name=%r: %s", name, error)
@@ -100,27 +121,45 @@ class Handlers:
 
     def warn_of_unfinished(self, ended: str) -> None:
         """Warn if handlers are running that should not be left behind by what has `ended`."""
-        left = Counter(
-            signal.name
-            for signal in self.running
-            if signal.unfinished_policy is HandlerUnfinishedPolicy.WARN_AND_ABANDON
-        )
-        if not left:
-            return
-        unfinished = ", ".join(f"{name!r} × {count}" for name, count in left.items())
-        # A place that is no file: showing a warning reads the source line of its place.
-        warnings.warn_explicit(
-            f"{ended} ended while signal handlers were running: {unfinished}; wait for "
-            "workflow.all_handlers_finished first, or decorate them with "
-            "unfinished_policy=HandlerUnfinishedPolicy.ABANDON",
-            UnfinishedSignalHandlersWarning,
-            filename="<workflow>",
-            lineno=1,
-        )
+        left = [
+            one
+            for one in self.running
+            if one.unfinished_policy is HandlerUnfinishedPolicy.WARN_AND_ABANDON
+        ]
+        signals = Counter(one.name for one in left if isinstance(one, SignalCall))
+        if signals:
+            unfinished = ", ".join(f"{name!r} × {count}" for name, count in signals.items())
+            _warn(ended, "signal", unfinished, UnfinishedSignalHandlersWarning)
+        updates = [one for one in left if isinstance(one, RunningUpdate)]
+        if updates:
+            unfinished = ", ".join(f"{one.name!r} (id {one.id!r})" for one in updates)
+            _warn(ended, "update", unfinished, UnfinishedUpdateHandlersWarning)
 
     def set_query(self, name: str | None, function: AnyFunction | None) -> None:
         """Replace a handler, or the dynamic one; None removes it."""
         self._queries[name] = _bound(name, function, "query")
+
+    def set_update(
+        self, name: str | None, function: AnyFunction | None, validator: AnyFunction | None
+    ) -> None:
+        """Replace a handler and its validator, or the dynamic ones; None removes both."""
+        if function is None and validator is not None:
+            raise ValueError("a validator needs a handler")
+        self._updates[name] = _bound(name, function, "update", validator)
+
+    def get_update(self, name: str | None) -> AnyFunction | None:
+        """The handler of this name, or the dynamic one."""
+        handler = self._updates.get(name)
+        return None if handler is None else handler.function
+
+    def update(self, name: str) -> BoundHandler | None:
+        """Who answers an update of this name: its own handler, else the dynamic one."""
+        return self._updates.get(name) or self._updates.get(None)
+
+    @property
+    def known_updates(self) -> str:
+        """Names of updates that have a handler, for a person to read."""
+        return ", ".join(sorted(name for name, one in self._updates.items() if name and one))
 
     def get_signal(self, name: str | None) -> AnyFunction | None:
         """The handler of this name, or the dynamic one."""
@@ -145,16 +184,21 @@ class Handlers:
             raise ApplicationError(
                 f"no query handler is named {name!r}; known: {known}", non_retryable=True
             )
-        function, definition = handler
-        result = function(*self._args(name, definition, payloads))
+        function, definition, _ = handler
+        result = function(*self.arguments(name, definition, payloads))
         if inspect.iscoroutine(result):
             result.close()
             raise ApplicationError(f"query {name!r} must not be async")
         return self._values.to_payloads([result])[0]
 
-    def _args(
+    def arguments(
         self, name: str, definition: HandlerDefinition, payloads: Sequence[Payload]
     ) -> list[Any]:  # Any: user's values
+        """What a handler is called with.
+
+        Raises:
+            ConversionError: an argument does not fit, or their number.
+        """
         if definition.name is None:
             return [name, [RawValue(payload) for payload in payloads]]
         check_count(definition.signature, len(payloads), what=repr(name))
@@ -197,7 +241,25 @@ def check_count(signature: Signature, count: int, *, what: str) -> None:
         raise ConversionError(f"{what} takes {expected} argument(s) ({names}), found {count}")
 
 
-def _bound(name: str | None, function: AnyFunction | None, kind: str) -> _Bound | None:
+def _bound(
+    name: str | None,
+    function: AnyFunction | None,
+    kind: str,
+    validator: AnyFunction | None = None,
+) -> BoundHandler | None:
     if function is None:
         return None
-    return _Bound(function, runtime_handler(name, function, kind=kind))
+    definition = runtime_handler(name, function, kind=kind, validator=validator)
+    return BoundHandler(function, definition, validator)
+
+
+def _warn(ended: str, kind: str, unfinished: str, category: type[Warning]) -> None:
+    # A place that is no file: showing a warning reads the source line of its place.
+    warnings.warn_explicit(
+        f"{ended} ended while {kind} handlers were running: {unfinished}; wait for "
+        "workflow.all_handlers_finished first, or decorate them with "
+        "unfinished_policy=HandlerUnfinishedPolicy.ABANDON",
+        category,
+        filename="<workflow>",
+        lineno=1,
+    )

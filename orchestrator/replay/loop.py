@@ -228,6 +228,10 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self.keep(task)
         return task
 
+    def begin_at_once(self) -> None:
+        """Let what was made ready last, the beginning of a task, come before all that waits."""
+        self._ready.appendleft(self._ready.pop())
+
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold `task` until it is done: asyncio itself holds waiting tasks weakly."""
         self.tasks[task] = None

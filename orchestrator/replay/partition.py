@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from orchestrator.core.updates import requested
 from orchestrator.replay.facts import Activation
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
@@ -73,6 +74,11 @@ def _activation(
     activation = Activation(
         time_ms=started.time_ms,
         events=tuple(found.pending),
+        updates=tuple(
+            requested(event.attributes)
+            for event in recorded
+            if isinstance(event.attributes, e.WorkflowExecutionUpdateAccepted)
+        ),
         replaying=True,
         recorded=tuple(recorded),
         recorded_complete=len(recorded) == count,

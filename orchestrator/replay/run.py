@@ -1,8 +1,8 @@
 """One run in memory: activate it with events, get commands; nothing else comes in or goes out.
 
-All news of an activation is applied first (signals, then the rest), then the loop runs until
-nothing is ready and no condition has become true; timers that have fired follow, one by one. See
-`loop`, `command_log`, `activities`, `timers`, `handlers` and `endings`.
+All news of an activation is applied first (signals and updates, then the rest), then the loop runs
+until nothing is ready and no condition has become true; timers that have fired follow, one by one.
+See `loop`, `command_log`, `activities`, `timers`, `handlers`, `updates` and `endings`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import inspect
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
+from orchestrator.core.updates import UpdateRequest
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import FailureError
 from orchestrator.replay.activities import Activities
+from orchestrator.replay.beginning import arguments_of, failure_types_of, instance_of
 from orchestrator.replay.command_log import CommandLog, closes
-from orchestrator.replay.conditions import Condition, Conditions
+from orchestrator.replay.conditions import Conditions
 from orchestrator.replay.control import (
     ContinueAsNewError,
     NondeterminismError,
@@ -27,21 +29,22 @@ from orchestrator.replay.control import (
 )
 from orchestrator.replay.endings import Endings, explained
 from orchestrator.replay.eviction import close, unwind
-from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts
-from orchestrator.replay.handlers import Handlers, SignalCall, check_count, decode
+from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts, messages_of
+from orchestrator.replay.handlers import Handlers, SignalCall
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.randomness import Randomness
 from orchestrator.replay.run_info import Info, info_of
 from orchestrator.replay.source import (
     Source,
-    awaited_lines,
     caller,
     defined_at,
     describe,
     raised_at,
-    waits_at,
+    stacks_of,
+    waiting_place,
 )
 from orchestrator.replay.timers import Timers
+from orchestrator.replay.updates import Updates
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
@@ -49,6 +52,7 @@ from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
 
 _log = logging.getLogger("orchestrator.replay")
+_T = TypeVar("_T")
 
 
 class WorkflowRun:
@@ -78,27 +82,28 @@ class WorkflowRun:
         self.timers = Timers(self)
         self.activities = Activities(self, self.loop, data_converter)
         self.handlers = Handlers(data_converter, self._start_signal, lambda: self.replaying_history)
+        self.updates = Updates(self)
         self.cancel_request: e.WorkflowExecutionCancelRequested | None = None
         self.evicting = False
         self._context = Context()
         self._log = CommandLog(self._bind, self.activities.id_of)
-        self._conditions = Conditions(self._evaluate)
+        self._conditions = Conditions(partial(self.ask_read_only, "a condition"))
         self._primary: asyncio.Task[None] | None = None
         self._first_task_ms = facts.start_time_ms
         self._read_only_place = ""
-        self._activating = self._in_query = False
+        self.is_activating = self._in_query = False
         self._error: BaseException | None = None
         self._breach: ReadOnlyContextError | None = None
         self._doom: c.FailWorkflowExecution | None = None
 
     def activate(self, activation: Activation) -> Completion:
         """Apply the news and run until quiet. Errors of user code are answers, not raised."""
-        self.activation = activation
+        before, self.activation = self.activation, activation
         if self._breach is not None:
             return self.endings.task_failure(self._breach)
         if self._doom is None:
             # A context of its own: what a worker's task keeps there is not the same on replay.
-            self._context.run(self._run_code, activation)
+            self._context.run(self._run_code, activation, before)
         completion = self._completion(activation)
         if closes(completion) and not activation.replaying:
             self.handlers.warn_of_unfinished(f"workflow {self.facts.workflow_id!r}")
@@ -137,8 +142,7 @@ class WorkflowRun:
 
     def stack(self) -> str:
         """Where each task waits, outermost line first."""
-        texts = ("\n".join((f"{t.get_name()}:", *awaited_lines(t))) for t in self.loop.tasks)
-        return "\n\n".join(texts)
+        return stacks_of(self.loop.tasks)
 
     @property
     def now_ms(self) -> int:
@@ -211,46 +215,44 @@ class WorkflowRun:
             asyncio.TimeoutError: `timeout` seconds passed, and it is still false.
         """
         self.check_writable("wait")
-        condition = Condition(is_true, self.loop.create_future())
-        self._conditions.add(condition)
-        timer = None
-        if timeout is not None:
-            timer = self.loop.call_later_with(timeout, condition.expire, summary=summary)
-        try:
-            await condition.future
-        finally:
-            if timer is not None:
-                timer.cancel()
+        await self._conditions.wait(self.loop, is_true, timeout=timeout, summary=summary)
 
-    def _run_code(self, activation: Activation) -> None:
-        self._activating = True
+    def _run_code(self, activation: Activation, before: Activation) -> None:
+        self.is_activating, accepted = True, self.updates.accepted
         with self.loop.running():
             try:
-                self._apply_all(activation.events)
+                self._apply_all(activation)
+                if activation.updates and not activation.events:
+                    self.loop.drain()
+                    if self.updates.accepted == accepted:
+                        # No event, no update let in: no time has passed for the code either.
+                        self.activation = before
+                        return
                 self._run_until_quiet()
                 self._fire_timers()
             # The boundary of user code: __init__ and conditions; and SystemExit, with which a task
             # ends its loop, must not end the worker.
             except BaseException as error:
-                self._end_with(error)
+                self.end_with(error)
             finally:
-                self._activating = False
+                self.is_activating = False
 
-    def _apply_all(self, events: Sequence[e.HistoryEvent]) -> None:
+    def _apply_all(self, activation: Activation) -> None:
         args: list[Any] = []  # Any: user's values
         instance: object = None
-        definition = self.definition
+        definition, events = self.definition, activation.events
         start = any(isinstance(event.attributes, e.WorkflowExecutionStarted) for event in events)
         if start:
             self._first_task_ms = self.now_ms
-            what, payloads = f"workflow {definition.name!r}", self.facts.started.input
-            check_count(definition.signature, len(payloads), what=what)
-            args = decode(self.values, payloads, definition.signature, what=what)
-            instance = definition.cls(*(args if definition.takes_init_args else ()))
+            args = arguments_of(definition, self.facts.started.input, self.values)
+            instance = instance_of(definition, args)
             self.handlers.bind(definition, instance)
-        for event in events:
-            if isinstance(event.attributes, e.WorkflowExecutionSignaled):
-                self.handlers.signal(event.attributes)
+            self.endings.add(failure_types_of(definition, instance, self.ask_read_only))
+        for message in messages_of(activation):
+            if isinstance(message, UpdateRequest):
+                self.updates.receive(message, validate=not activation.replaying, first=start)
+            else:
+                self.handlers.signal(message)
         if start:
             self._primary = self.loop.create_task(
                 self._top_level(lambda: definition.run(instance, *args), signal=None),
@@ -281,7 +283,7 @@ class WorkflowRun:
             if self._primary is not None:
                 self._primary.cancel()
         except RecursionError as error:  # of tasks that wait for each other in a circle
-            self._end_with(error)
+            self.end_with(error)
 
     def _run_until_quiet(self) -> None:
         while True:
@@ -300,10 +302,11 @@ class WorkflowRun:
                 self.timers.note_gone()
                 self._run_until_quiet()
 
-    def _evaluate(self, condition: Callable[[], bool]) -> bool:
-        self._read_only_place = "a condition"
+    def ask_read_only(self, place: str, ask: Callable[[], _T]) -> _T:
+        """Call what may change nothing: `place` names it in the error that says so."""
+        self._read_only_place = place
         try:
-            return condition()
+            return ask()
         finally:
             self._read_only_place = ""
 
@@ -346,21 +349,22 @@ class WorkflowRun:
                 self.add(c.CompleteWorkflowExecution(result=payload), source)
         except BaseException as error:  # the boundary of user code
             # Outside of an activation the coroutine is being unwound or collected.
-            if not self._activating:
+            if not self.is_activating:
                 raise
-            self._end_with(error)
+            self.end_with(error)
         finally:
             if signal is not None:
                 self.handlers.running.pop(signal, None)
 
-    def _end_with(self, error: BaseException) -> None:
+    def end_with(self, error: BaseException) -> None:
+        """What leaves the code ends its run or its task."""
         if isinstance(error, ContinueAsNewError):
             self.add(error.command, raised_at(error))
             return
         command = None
         if not isinstance(error, NondeterminismError):  # whether it ends the run is decided later
-            cancel_requested = self.cancel_request is not None
-            command = self.endings.command_of(error, cancel_requested=cancel_requested)
+            asked = self.cancel_request is not None
+            command = self.endings.command_of(error, cancel_requested=asked)
         if command is not None:
             self.add(command, raised_at(error))
         elif self._error is None:
@@ -376,7 +380,7 @@ class WorkflowRun:
                     activation.recorded,
                     complete=activation.recorded_complete,
                     after_event_id=activation.history_length + 1,
-                    waits_at=self._waits_at,
+                    waits_at=lambda: waiting_place(self._primary),
                 )
             except NondeterminismError as found:
                 error = explained(found, activation)
@@ -386,12 +390,10 @@ class WorkflowRun:
             # What is recorded stands; the first thing that is not becomes the failure.
             stands = activation.recorded is not None and activation.recorded_complete
             return Commands(commands=() if stands else (self._doom,))
-        return Commands(commands=commands) if error is None else self.endings.task_failure(error)
+        if error is not None:
+            return self.endings.task_failure(error)
+        return Commands(commands=commands, rejections=self.updates.take_rejections())
 
     def _bind(self, command: c.Command, event_id: int) -> None:
         if isinstance(command, c.ScheduleActivityTask):
             self.activities.bind(command.activity_id, event_id)
-
-    def _waits_at(self) -> str:
-        place = None if self._primary is None else waits_at(self._primary)
-        return "it has ended" if place is None else f"it waits at {place}"

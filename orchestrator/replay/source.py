@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
@@ -70,7 +71,18 @@ def describe(source: Source | None) -> str:
     return f"{source.code.co_filename}:{source.code.co_firstlineno}"
 
 
-def awaited_lines(task: asyncio.Task[Any]) -> list[str]:  # Any: tasks of any result
+def stacks_of(tasks: Iterable[asyncio.Task[Any]]) -> str:  # Any: tasks of any result
+    """Where each task waits, by its name, outermost line first."""
+    return "\n\n".join("\n".join((f"{one.get_name()}:", *_awaited_lines(one))) for one in tasks)
+
+
+def waiting_place(task: asyncio.Task[Any] | None) -> str:  # Any: as above
+    """Where a run's code waits, in words."""
+    place = None if task is None else _waits_at(task)
+    return "it has ended" if place is None else f"it waits at {place}"
+
+
+def _awaited_lines(task: asyncio.Task[Any]) -> list[str]:  # Any: as above
     """Where a waiting task stands, outermost line first, as in a traceback."""
     lines: list[str] = []
     awaited: Any = task.get_coro()  # Any: coroutines, generators and futures in a chain
@@ -81,7 +93,7 @@ def awaited_lines(task: asyncio.Task[Any]) -> list[str]:  # Any: tasks of any re
     return lines
 
 
-def waits_at(task: asyncio.Task[Any]) -> str | None:  # Any: tasks of any result
+def _waits_at(task: asyncio.Task[Any]) -> str | None:  # Any: as above
     """`file:line` of the innermost line of user code at which a task waits."""
     found: str | None = None
     awaited: Any = task.get_coro()  # Any: as above

@@ -19,7 +19,7 @@ from orchestrator.wire.base import WireStruct
 from orchestrator.wire.events import EventAttributes, HistoryEvent
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxBody, InboxEntry
-from orchestrator.wire.messages import Request, RequestName, Response
+from orchestrator.wire.messages import Request, RequestName, Response, UpdateReply
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask, InlineEntry, QueryTask, WorkflowTask
 
@@ -64,6 +64,7 @@ response_decoder: Decoder[Response] = Decoder(
     Response,
 )
 _request_decoder: Decoder[Request] = Decoder("a request", Request)
+update_reply_decoder: Decoder[UpdateReply] = Decoder("a reply to an update", UpdateReply)
 failure_decoder: Decoder[Failure] = Decoder("a failure", Failure)
 payloads_decoder: Decoder[tuple[Payload, ...]] = Decoder("payloads", tuple[Payload, ...])
 

@@ -71,6 +71,25 @@ class ModifyWorkflowProperties(WireStruct, frozen=True, kw_only=True):
     upserted_memo: dict[str, Payload | None]
 
 
+class AcceptUpdate(WireStruct, frozen=True, kw_only=True):
+    """Let an update in; the first commands of a task, before what the code wished for itself."""
+
+    update_id: str
+    update_name: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    identity: str = ""
+    sequencing_event_id: int = 0
+
+
+class CompleteUpdate(WireStruct, frozen=True, kw_only=True):
+    """The handler of an accepted update ended: `failure` is set if it failed, else `result`."""
+
+    update_id: str
+    result: Payload | None = None
+    failure: Failure | None = None
+
+
 class CompleteWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """The code returned."""
 
@@ -112,6 +131,8 @@ Command: TypeAlias = (
     | RecordMarker
     | UpsertSearchAttributes
     | ModifyWorkflowProperties
+    | AcceptUpdate
+    | CompleteUpdate
     | CompleteWorkflowExecution
     | FailWorkflowExecution
     | CancelWorkflowExecution

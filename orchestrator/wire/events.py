@@ -126,6 +126,30 @@ class WorkflowExecutionCancelRequested(WireStruct, frozen=True, kw_only=True):
     operation_id: str = ""
 
 
+class WorkflowExecutionUpdateAccepted(WireStruct, frozen=True, kw_only=True):
+    """The code let an update in; its request stands here and nowhere else.
+
+    `sequencing_event_id` is the newest event that was there before the update came: on replay the
+    update is given to the code after it. What the code rejects leaves no event.
+    """
+
+    update_id: str
+    update_name: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    identity: str = ""
+    sequencing_event_id: int = 0
+
+
+class WorkflowExecutionUpdateCompleted(WireStruct, frozen=True, kw_only=True):
+    """The handler of an accepted update ended: `failure` is set if it failed, else `result`."""
+
+    update_id: str
+    accepted_event_id: int
+    result: Payload | None = None
+    failure: Failure | None = None
+
+
 class WorkflowTaskScheduled(WireStruct, frozen=True, kw_only=True):
     """There was news for the workflow code."""
 
@@ -319,6 +343,8 @@ EventAttributes: TypeAlias = (
     | WorkflowExecutionContinuedAsNew
     | WorkflowExecutionSignaled
     | WorkflowExecutionCancelRequested
+    | WorkflowExecutionUpdateAccepted
+    | WorkflowExecutionUpdateCompleted
     | WorkflowTaskScheduled
     | WorkflowTaskStarted
     | WorkflowTaskCompleted
@@ -339,7 +365,9 @@ EventAttributes: TypeAlias = (
 )
 
 CommandEvent: TypeAlias = (
-    ActivityTaskScheduled
+    WorkflowExecutionUpdateAccepted
+    | WorkflowExecutionUpdateCompleted
+    | ActivityTaskScheduled
     | ActivityTaskCancelRequested
     | TimerStarted
     | TimerCanceled

@@ -39,6 +39,21 @@ class CancelReceived(WireStruct, frozen=True, kw_only=True):
     operation_id: str = ""
 
 
+class UpdateReceived(WireStruct, frozen=True, kw_only=True):
+    """An update that waits to be validated; with `run_id` it is void for any other run.
+
+    The same `update_id` again, under another `operation_id`, is one more who waits for its outcome.
+    """
+
+    update_id: str
+    update_name: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    identity: str = ""
+    operation_id: str = ""
+    run_id: str | None = None
+
+
 class TimerDue(WireStruct, frozen=True, kw_only=True):
     """A timer's time has come."""
 
@@ -97,7 +112,9 @@ ActivityOutcome: TypeAlias = (
     ActivityCompleted | ActivityFailed | ActivityTimedOut | ActivityCanceled
 )
 
-InboxBody: TypeAlias = FirstTask | SignalReceived | CancelReceived | TimerDue | ActivityOutcome
+InboxBody: TypeAlias = (
+    FirstTask | SignalReceived | CancelReceived | UpdateReceived | TimerDue | ActivityOutcome
+)
 
 
 class InboxEntry(WireStruct, frozen=True, kw_only=True):

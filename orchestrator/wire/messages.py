@@ -102,4 +102,12 @@ class QueryResponse(WireStruct, frozen=True, kw_only=True, tag_field="type", tag
     problem: str | None = None
 
 
+class UpdateReply(WireStruct, frozen=True, kw_only=True):
+    """What became of an update that was not let in, kept for a while under the operation that
+    brought it. `failure` is the validator's; `refused` says why the run takes no more updates."""
+
+    failure: Failure | None = None
+    refused: str = ""
+
+
 Response: TypeAlias = StartResponse | ErrorResponse | QueryResponse

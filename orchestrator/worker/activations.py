@@ -12,6 +12,7 @@ from orchestrator.core.decide import Task, activation_time_ms, consume, decide
 from orchestrator.core.history_size import bytes_of, suggests_continue_as_new
 from orchestrator.core.intake import Intake, intake
 from orchestrator.core.transition import Transition
+from orchestrator.core.updates import answers_of
 from orchestrator.ids import Mark
 from orchestrator.replay.facts import Activation, TaskFailure
 from orchestrator.telemetry.log import get_logger
@@ -44,16 +45,17 @@ class Activations:
             self._count_dropped(run, news.dropped)
         events = (*run.pending, *news.events)
         task = self._task(run, news, entries, attempt=attempt, unseen=unseen)
-        if not events:
+        if not events and not news.updates:
             return (consume(run.state, news, task, mint=self._context.mint),)
         run.pending = ()
         activation = Activation(
             time_ms=task.now_ms,
             events=events,
+            updates=tuple(news.updates.values()),
             history_length=run.state.last_event_id + 2,
             history_bytes=task.history_bytes,
             continue_as_new_suggested=suggests_continue_as_new(
-                history_events=run.state.last_event_id, history_bytes=task.history_bytes
+                run.state, history_bytes=task.history_bytes
             ),
         )
         self._context.counters.add("activations")
@@ -62,6 +64,9 @@ class Activations:
         completion = self._user_code.activate(run.run, activation)
         if isinstance(completion, TaskFailure):
             return completion
+        news.answers.extend(answers_of(completion.rejections))
+        if not events and not completion.commands:
+            return (consume(run.state, news, task, mint=self._context.mint),)
         return decide(run.state, news, completion.commands, task, mint=self._context.mint)
 
     def _task(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.common import RawValue
 from orchestrator.converter import DataConverter
 from orchestrator.definition.activity import ActivityDefinition
 from orchestrator.exceptions import ApplicationError, CancelledError, ConversionError
@@ -78,6 +79,8 @@ def decode_arguments(
     Raises:
         ConversionError: there are too many or too few, or one does not fit; the text names it.
     """
+    if definition.is_dynamic:
+        return [[RawValue(payload) for payload in payloads]]
     names, given = definition.parameters, len(payloads)
     if given > len(names) and not definition.takes_more:
         raise ConversionError(

@@ -58,7 +58,7 @@ def check_registry(
         ValueError: a sync activity has no executor, a process pool has no shared state or gets
             something that cannot be pickled, or a method was given without its instance.
     """
-    for definition in registry.activities.values():
+    for definition in registry.all_activities:
         if definition.is_unbound:
             raise ValueError(
                 f"activity {definition.name!r} is a method without its instance; make one and "
@@ -140,7 +140,7 @@ class ActivityExecution:
         Unknown types and arguments that do not fit fail the attempt so that it is tried again:
         another worker or release may know better. A result that cannot travel is final.
         """
-        definition = self._registry.activities.get(attempt.task.activity_type)
+        definition = self._registry.activity(attempt.task.activity_type)
         if definition is None:
             return self._values.to_failure(self._unknown(attempt.task.activity_type))
         try:

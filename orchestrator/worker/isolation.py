@@ -98,7 +98,7 @@ class Isolation:
         if not history:
             return None
         state = fold(workflow_id, run_id, history)
-        definition = self._registry.workflows.get(started_of(state).workflow_type)
+        definition = self._registry.workflow(started_of(state).workflow_type)
         if definition is None:
             return None
         cut, news = partition(history), intake(state, synced.unread)
@@ -108,11 +108,10 @@ class Isolation:
         following = Activation(
             time_ms=activation_time_ms(state, news, estimate_ms=self._clock.now_ms()),
             events=events,
+            updates=tuple(news.updates.values()),
             history_length=last + 2,
             history_bytes=size,
-            continue_as_new_suggested=suggests_continue_as_new(
-                history_events=last, history_bytes=size
-            ),
+            continue_as_new_suggested=suggests_continue_as_new(state, history_bytes=size),
         )
         facts = RunFacts(
             namespace=self._namespace,
@@ -124,7 +123,7 @@ class Isolation:
         return await isolate(
             definition,
             facts,
-            [*cut.activations, *([following] if events else [])],
+            [*cut.activations, *([following] if events or news.updates else [])],
             data_converter=self._data_converter,
             bounds=self._bounds,
         )

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from orchestrator.core.updates import UpdateRequest
 from orchestrator.limits import ISOLATION_MEMORY_BYTES, ISOLATION_TIMEOUT_MS
 from orchestrator.replay.facts import Activation, RunFacts
 from orchestrator.wire import codec
@@ -66,6 +67,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     time_ms: int
     events: tuple[StoredEvent, ...]
+    updates: tuple[UpdateRequest, ...]
     replaying: bool
     recorded: tuple[StoredEvent, ...] | None
     recorded_complete: bool
@@ -111,6 +113,7 @@ def to_step(activation: Activation) -> Step:
     return Step(
         time_ms=activation.time_ms,
         events=_stored(activation.events),
+        updates=activation.updates,
         replaying=activation.replaying,
         recorded=None if recorded is None else _stored(recorded),
         recorded_complete=activation.recorded_complete,
@@ -129,6 +132,7 @@ def to_activation(step: Step) -> Activation:
     return Activation(
         time_ms=step.time_ms,
         events=_events(step.events),
+        updates=step.updates,
         replaying=step.replaying,
         recorded=None if step.recorded is None else _events(step.recorded),
         recorded_complete=step.recorded_complete,

@@ -14,7 +14,7 @@ from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import ProcessName
 from orchestrator.limits import PRESENCE_RENEW_MS
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import PresenceStore
+from orchestrator.ports.presence import PresenceStore
 
 
 class Presence:

@@ -133,7 +133,7 @@ class Replayer:
 
     def _failure_of(self, history: WorkflowHistory) -> Exception | None:
         started = history.started
-        definition = self._registry.workflows.get(started.workflow_type)
+        definition = self._registry.workflow(started.workflow_type)
         if definition is None:
             known = ", ".join(sorted(self._registry.workflows))
             return ValueError(

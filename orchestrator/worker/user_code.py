@@ -70,7 +70,7 @@ class UserCode:
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The class of this name, if this worker has it."""
-        return self._registry.workflows.get(workflow_type)
+        return self._registry.workflow(workflow_type)
 
     @property
     def known_types(self) -> str:

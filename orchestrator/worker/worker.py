@@ -289,13 +289,13 @@ class Worker:
 
     def _queues(self) -> list[tuple[Queue, Callable[[Any], None], int]]:  # Any: batches
         queues: list[tuple[Queue, Callable[[Any], None], int]] = []  # Any: as above
-        if self._registry.workflows:
+        if self._registry.has_workflows:
             shared = WorkflowQueue(self._task_queue)
             queues.append((shared, self._workflow_tasks.take, self._workflow_slots))
         if self._sticky is not None:
             own = StickyQueue(self._sticky, self._task_queue)
             queues.append((own, self._workflow_tasks.take, self._workflow_slots))
-        if self._registry.activities:
+        if self._registry.has_activities:
             tasks = ActivityQueue(self._task_queue)
             queues.append((tasks, self._activity_tasks.take, self._activity_slots))
         return queues

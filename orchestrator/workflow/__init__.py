@@ -5,16 +5,30 @@ Names and meanings are those of Temporal's Python SDK.
 
 from __future__ import annotations
 
-from orchestrator.definition.handlers import HandlerUnfinishedPolicy, query, signal
-from orchestrator.definition.workflow import defn, init, run
+from orchestrator.definition.handlers import (
+    HandlerUnfinishedPolicy,
+    UpdateMethodMultiParam,
+    query,
+    signal,
+    update,
+)
+from orchestrator.definition.workflow import (
+    DynamicWorkflowConfig,
+    defn,
+    dynamic_config,
+    init,
+    run,
+)
 from orchestrator.replay.control import (
     ContinueAsNewError,
     NondeterminismError,
     ReadOnlyContextError,
     UnfinishedSignalHandlersWarning,
+    UnfinishedUpdateHandlersWarning,
 )
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.run_info import Info
+from orchestrator.replay.updates import UpdateInfo, current_update_info
 from orchestrator.workflow.activities import ActivityConfig, execute_activity, start_activity
 from orchestrator.workflow.activity_methods import (
     execute_activity_class,
@@ -28,12 +42,16 @@ from orchestrator.workflow.messages import (
     all_handlers_finished,
     get_dynamic_query_handler,
     get_dynamic_signal_handler,
+    get_dynamic_update_handler,
     get_query_handler,
     get_signal_handler,
+    get_update_handler,
     set_dynamic_query_handler,
     set_dynamic_signal_handler,
+    set_dynamic_update_handler,
     set_query_handler,
     set_signal_handler,
+    set_update_handler,
 )
 from orchestrator.workflow.runtime import (
     cancellation_reason,
@@ -60,6 +78,12 @@ __all__ = [
     "init",
     "signal",
     "query",
+    "update",
+    "UpdateMethodMultiParam",
+    "dynamic_config",
+    "DynamicWorkflowConfig",
+    "UpdateInfo",
+    "current_update_info",
     "HandlerUnfinishedPolicy",
     "Info",
     "info",
@@ -101,10 +125,15 @@ __all__ = [
     "get_query_handler",
     "set_dynamic_query_handler",
     "get_dynamic_query_handler",
+    "set_update_handler",
+    "get_update_handler",
+    "set_dynamic_update_handler",
+    "get_dynamic_update_handler",
     "all_handlers_finished",
     "unsafe",
     "ContinueAsNewError",
     "NondeterminismError",
     "ReadOnlyContextError",
     "UnfinishedSignalHandlersWarning",
+    "UnfinishedUpdateHandlersWarning",
 ]

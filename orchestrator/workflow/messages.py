@@ -1,4 +1,4 @@
-"""Handlers that are set while a run goes on, and whether handlers are still running."""
+"""Handlers that are set while a run goes on, and which of them are running."""
 
 from __future__ import annotations
 
@@ -60,8 +60,37 @@ def get_dynamic_query_handler() -> Handler | None:
     return current_run().handlers.get_query(None)
 
 
+def set_update_handler(
+    name: str, handler: Handler | None, *, validator: Handler | None = None
+) -> None:
+    """Replace an update's handler and its validator for this run; None removes both.
+
+    Raises:
+        ValueError: its parameters do not fit, those of the validator differ, the validator is
+            `async def`, or there is a validator without a handler.
+    """
+    _writable().handlers.set_update(name, handler, validator)
+
+
+def get_update_handler(name: str) -> Handler | None:
+    """The handler of an update, if there is one."""
+    return current_run().handlers.get_update(name)
+
+
+def set_dynamic_update_handler(
+    handler: Handler | None, *, validator: Handler | None = None
+) -> None:
+    """Set what takes `(name, args)` of updates without a handler; None removes it."""
+    _writable().handlers.set_update(None, handler, validator)
+
+
+def get_dynamic_update_handler() -> Handler | None:
+    """What takes updates without a handler, if anything does."""
+    return current_run().handlers.get_update(None)
+
+
 def all_handlers_finished() -> bool:
-    """Whether no signal handler is still running."""
+    """Whether no signal or update handler is still running."""
     return not current_run().handlers.running
 
 

@@ -16,7 +16,8 @@ from orchestrator.converter import DataConverter
 from orchestrator.core.decide import Task, decide
 from orchestrator.core.fold import fold
 from orchestrator.core.intake import intake
-from orchestrator.core.transition import NewRun
+from orchestrator.core.transition import NewRun, Transition
+from orchestrator.core.updates import UpdateRejection, answers_of
 from orchestrator.definition.signature import AnyFunction
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import ApplicationError
@@ -69,6 +70,8 @@ class Driven:
         self.now_ms = T0
         self.tasks: list[tuple[c.Command, ...]] = []
         self.successor: NewRun | None = None
+        self.rejections: list[UpdateRejection] = []
+        self.parts: list[Transition] = []
         self.run = self.fresh()
         self._entries: list[InboxEntry] = []
         self._number = 0
@@ -110,10 +113,16 @@ class Driven:
         self._entries, self._pending = [], []
         completion = self.run.activate(
             Activation(
-                time_ms=self.now_ms, events=events, history_length=self.state.last_event_id + 2
+                time_ms=self.now_ms,
+                events=events,
+                updates=tuple(found.updates.values()),
+                history_length=self.state.last_event_id + 2,
             )
         )
         if isinstance(completion, TaskFailure):
+            return completion
+        self.rejections.extend(completion.rejections)
+        if found.updates and not events and not completion.commands:
             return completion
         task = Task(
             identity="worker",
@@ -124,7 +133,9 @@ class Driven:
             python="3.11",
         )
         mint = lambda: f"minted-{next(self._minted)}"  # noqa: E731
+        found.answers.extend(answers_of(completion.rejections))
         for part in decide(self.state, found, completion.commands, task, mint=mint):
+            self.parts.append(part)
             self.history.extend(part.events)
             wished = [one for one in part.events if isinstance(one.attributes, CommandEvent)]
             self.run.accept(wished)
@@ -164,6 +175,29 @@ class Driven:
 
     def signaled(self, name: str, *args: Any) -> InboxBody:
         return inbox.SignalReceived(signal_name=name, input=tuple(CONVERTER.to_payloads(args)))
+
+    def updated(self, name: str, *args: Any, id: str | None = None) -> InboxBody:
+        """An update comes; its id is its name unless told otherwise."""
+        return inbox.UpdateReceived(
+            update_id=id or name,
+            update_name=name,
+            input=tuple(CONVERTER.to_payloads(args)),
+            operation_id=f"operation-{id or name}",
+        )
+
+    def outcome(self, update_id: str) -> Any:
+        """What an update returned, or the exception that it ended with."""
+        for event in self.history:
+            done = event.attributes
+            if isinstance(done, e.WorkflowExecutionUpdateCompleted) and done.update_id == update_id:
+                if done.failure is not None:
+                    return CONVERTER.from_failure(done.failure)
+                return None if done.result is None else CONVERTER.from_payloads([done.result])[0]
+        raise AssertionError(f"update {update_id!r} is not completed")
+
+    def types(self, part: str = "") -> list[str]:
+        """The types of the events so far, those that hold `part`."""
+        return [event.type for event in self.history if part in event.type]
 
     def cancel_asked(self, reason: str = "") -> InboxBody:
         return inbox.CancelReceived(reason=reason)
@@ -212,7 +246,10 @@ class Driven:
                 assert run.activate(activation) == Commands()
             last = activations[length]
             live = Activation(
-                time_ms=last.time_ms, events=last.events, history_length=last.history_length
+                time_ms=last.time_ms,
+                events=last.events,
+                updates=last.updates,
+                history_length=last.history_length,
             )
             assert run.activate(live) == Commands(commands=self.tasks[length])
             assert run.evict()
@@ -250,6 +287,8 @@ def kinds(commands: Sequence[c.Command]) -> list[str]:
                 name += f" {command.activity_type}"
             case c.RequestCancelActivityTask():
                 name += f" {command.activity_id}"
+            case c.AcceptUpdate() | c.CompleteUpdate():
+                name += f" {command.update_id}"
             case _:
                 pass
         found.append(name)

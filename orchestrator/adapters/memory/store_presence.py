@@ -11,25 +11,28 @@ from orchestrator.limits import PRESENCE_TTL_MS
 
 
 class MemoryWatch:
-    """A subscription to the closes of one workflow id."""
+    """A subscription to the closes of one workflow id, or to its updates as well."""
 
     def __init__(
-        self, state: MemoryState, workflow_id: WorkflowId, on_notice: Callable[[], None]
+        self,
+        watching: dict[WorkflowId, list[Callable[[], None]]],
+        workflow_id: WorkflowId,
+        on_notice: Callable[[], None],
     ) -> None:
-        self._state = state
+        self._watching = watching
         self._workflow_id = workflow_id
         self._on_notice: Callable[[], None] | None = on_notice
-        state.watchers.setdefault(workflow_id, []).append(on_notice)
+        watching.setdefault(workflow_id, []).append(on_notice)
 
     async def close(self) -> None:
         """End it; again does nothing."""
         if self._on_notice is None:
             return
-        watchers = self._state.watchers[self._workflow_id]
+        watchers = self._watching[self._workflow_id]
         watchers.remove(self._on_notice)
         self._on_notice = None
         if not watchers:
-            del self._state.watchers[self._workflow_id]
+            del self._watching[self._workflow_id]
 
 
 class MemoryPresence:
@@ -56,6 +59,9 @@ class MemoryPresence:
         """See `PresenceStore.listen`."""
         self._state.listeners[process] = on_cancel
 
-    async def watch(self, workflow_id: WorkflowId, on_notice: Callable[[], None]) -> MemoryWatch:
+    async def watch(
+        self, workflow_id: WorkflowId, on_notice: Callable[[], None], *, updates: bool = False
+    ) -> MemoryWatch:
         """See `PresenceStore.watch`."""
-        return MemoryWatch(self._state, workflow_id, on_notice)
+        watching = self._state.update_watchers if updates else self._state.watchers
+        return MemoryWatch(watching, workflow_id, on_notice)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from msgspec.structs import replace
+
 from orchestrator.adapters.memory.store_state import MemoryState
-from orchestrator.ids import RunId, TaskQueue, WorkflowId
+from orchestrator.ids import OperationId, RunId, TaskQueue, UpdateId, WorkflowId
 from orchestrator.limits import HISTORY_PAGE_EVENTS
-from orchestrator.ports.store import Ending, RunView
+from orchestrator.ports.store import Ending, RunView, UpdateView
 from orchestrator.wire.events import CLOSING_TYPES, HistoryEvent
 from orchestrator.wire.options import RunStatus
 
@@ -65,6 +67,36 @@ class MemoryReads:
                 return
             yield tuple(page)
             position += len(page)
+
+    async def update(
+        self,
+        workflow_id: WorkflowId,
+        run_id: RunId | None,
+        update_id: UpdateId,
+        *,
+        operation_id: OperationId | None = None,
+    ) -> UpdateView | None:
+        """See `RunStore.update`."""
+        state = self._state
+        workflow = state.workflows.get(workflow_id)
+        if workflow is None:
+            return None
+        record = state.runs.get((workflow_id, run_id or workflow.head.run_id))
+        if record is None:
+            return None
+        reply = None
+        if operation_id is not None:
+            reply = state.reply(workflow_id, operation_id, now_ms=state.now_ms())
+        view = UpdateView(run_id=record.run_id, status=record.status, reply=reply)
+        stage = record.updates.get(update_id)
+        if stage is None:
+            return view
+        completed_id = stage.completed_event_id
+        return replace(
+            view,
+            accepted_event_id=stage.accepted_event_id,
+            completed=None if completed_id is None else record.history[completed_id - 1],
+        )
 
     async def event(
         self, workflow_id: WorkflowId, run_id: RunId, event_id: int

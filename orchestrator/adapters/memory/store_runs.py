@@ -303,6 +303,11 @@ class MemoryRuns(MemoryReads):
             timers.pop((DueKind.ACTIVITY, *identity, event_id), None)
         for event_id in transition.disarm:
             timers.pop((DueKind.TIMER, *identity, event_id), None)
+        for stage in transition.updates:
+            record.updates[stage.update_id] = stage
+        self._state.keep_answers(transition.workflow_id, transition.answers, now_ms=now_ms)
+        if transition.updates or transition.answers:
+            self._state.notify(transition.workflow_id, closed=False)
         if transition.close is not None:
             return  # What a closing commit asks for beside has no run to belong to.
         for timer in transition.timers:

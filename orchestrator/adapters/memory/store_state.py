@@ -6,7 +6,7 @@ turns of the event loop; each act checks first and writes last, as its script in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -15,27 +15,31 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.shard import shard_of
-from orchestrator.core.transition import AttemptName, NewRun
+from orchestrator.core.transition import AttemptName, NewRun, UpdateAnswer, UpdateStage
 from orchestrator.ids import (
     CommitToken,
     EventId,
     Mark,
     Namespace,
+    OperationId,
     ProcessName,
     RunId,
     TaskQueue,
+    UpdateId,
     WorkflowId,
 )
 from orchestrator.limits import (
     INBOX_PAGE_ENTRIES,
     INLINE_ENTRY_BYTES_MAX,
     SEEN_OPERATIONS_MAX,
+    UPDATE_REPLY_TTL_MS,
     WAKEUP_REPEATS_MS,
 )
 from orchestrator.ports.store import AttemptRecord, DueKind, Head, Wake
 from orchestrator.wire.codec import encode
 from orchestrator.wire.events import EventAttributes, HistoryEvent, WorkflowExecutionStarted
 from orchestrator.wire.inbox import FirstTask, InboxBody, InboxEntry
+from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import RunStatus
 
 
@@ -72,6 +76,7 @@ class RunRecord:
     closed_at_ms: int | None = None
     history: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
     attempts: dict[EventId, Attempt] = field(default_factory=dict[EventId, Attempt])
+    updates: dict[UpdateId, UpdateStage] = field(default_factory=dict[UpdateId, UpdateStage])
 
     @property
     def first_run_id(self) -> RunId:
@@ -128,6 +133,8 @@ class MemoryState:
         self.present: dict[ProcessName, int] = {}
         self.listeners: dict[ProcessName, Callable[[AttemptName], None]] = {}
         self.watchers: dict[WorkflowId, list[Callable[[], None]]] = {}
+        self.update_watchers: dict[WorkflowId, list[Callable[[], None]]] = {}
+        self._replies: dict[tuple[WorkflowId, OperationId], tuple[int, UpdateReply]] = {}
         self._read_clock = now_ms
         self._random = random
         self._latest_ms = 0
@@ -239,8 +246,34 @@ class MemoryState:
             self.arm_retention(record, now_ms=now_ms, retention_ms=self.retention_ms)
         else:
             self.timers[DueKind.AFTER_CLOSE, *identity] = now_ms
-        for on_notice in tuple(self.watchers.get(record.workflow_id, ())):
-            on_notice()
+        self.notify(record.workflow_id, closed=True)
+
+    def notify(self, workflow_id: WorkflowId, *, closed: bool) -> None:
+        """Tell who waits for a close, or for an update and so for a close as well."""
+        watchers = (self.watchers,) if closed else ()
+        for kind in (*watchers, self.update_watchers):
+            for on_notice in tuple(kind.get(workflow_id, ())):
+                on_notice()
+
+    def keep_answers(
+        self, workflow_id: WorkflowId, answers: Sequence[UpdateAnswer], *, now_ms: int
+    ) -> None:
+        """Keep why updates were not let in, for a while."""
+        self._replies = {
+            key: (until_ms, reply)
+            for key, (until_ms, reply) in self._replies.items()
+            if until_ms > now_ms
+        }
+        for answer in answers:
+            key = (workflow_id, answer.operation_id)
+            self._replies[key] = (now_ms + UPDATE_REPLY_TTL_MS, answer.reply)
+
+    def reply(
+        self, workflow_id: WorkflowId, operation_id: OperationId, *, now_ms: int
+    ) -> UpdateReply | None:
+        """Why an update was not let in, as long as that is kept."""
+        until_ms, reply = self._replies.get((workflow_id, operation_id), (0, None))
+        return reply if until_ms > now_ms else None
 
     def arm_retention(self, record: RunRecord, *, now_ms: int, retention_ms: int) -> None:
         """Arm the retention of a closed run."""

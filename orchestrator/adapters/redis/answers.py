@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.scripts import Answer, Scripts
-from orchestrator.core.transition import ActivityToSchedule
+from orchestrator.core.transition import ActivityToSchedule, Transition
 from orchestrator.ids import (
     ActivityKey,
     AttemptToken,
@@ -24,6 +24,7 @@ from orchestrator.limits import (
     INBOX_PAGE_ENTRIES,
     INLINE_ENTRY_BYTES_MAX,
     RETENTION_MS,
+    UPDATE_REPLY_TTL_MS,
     WAKEUP_REPEATS_MS,
 )
 from orchestrator.ports.store import AttemptRecord, AttemptState, Head, NotOpen, Wake
@@ -119,6 +120,20 @@ def scheduled_fields(new: ActivityToSchedule) -> dict[str, str]:
     if new.deadline_ms is not None:
         fields["deadline_ms"] = str(new.deadline_ms)
     return fields
+
+
+def update_fields(transition: Transition) -> dict[str, Any]:  # Any: what msgpack carries
+    """How far updates have come, and the replies to those that were not let in."""
+    stages: list[dict[str, str]] = []
+    for stage in transition.updates:
+        completed = stage.completed_event_id
+        shown = str(stage.accepted_event_id) + ("" if completed is None else f" {completed}")
+        stages.append({"id": stage.update_id, "stage": shown})
+    return {
+        "stages": stages,
+        "replies": [encode(answer.reply).decode() for answer in transition.answers],
+        "reply_ttl_ms": UPDATE_REPLY_TTL_MS,
+    }
 
 
 def event(entry_id: bytes, flat: Sequence[bytes]) -> HistoryEvent:

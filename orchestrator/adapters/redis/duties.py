@@ -110,6 +110,7 @@ class RedisDuties(RedisRuns):
         stored: bytes | None = await self._connection.read("HGET", record, "status")
         status = RunStatus.COMPLETED if stored is None else RunStatus(stored.decode())
         keys = self._keys.for_script(row.workflow_id, row.run_id, closed_as=status)
+        keys.append(self._keys.updates(row.workflow_id, row.run_id))
         answer = await self._scripts.delete_run(keys, self._row_fields(row))
         return answer.kind == "done"
 

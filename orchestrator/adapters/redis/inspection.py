@@ -32,6 +32,7 @@ def reading_commands(
         ("the head of the newest run of this workflow id", ("HGETALL", of_id("current"))),
         ("what arrived and was not looked at yet", ("XRANGE", of_id("inbox"), "-", "+")),
         ("the attempts of activities", ("HGETALL", of_run("activities"))),
+        ("its updates: accepted and completed by which events", ("HGETALL", of_run("updates"))),
         (
             "when its wake-up is repeated (epoch ms), if it is to be looked at",
             ("ZSCORE", keys.of_shard(shard, "wakeups"), workflow_id),

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.core.shard import shard_of
-from orchestrator.ids import EventId, Namespace, ProcessName, RunId, ShardId, WorkflowId
+from orchestrator.ids import (
+    EventId,
+    Namespace,
+    OperationId,
+    ProcessName,
+    RunId,
+    ShardId,
+    WorkflowId,
+)
 from orchestrator.ports.store import DueKind, DueRow
 from orchestrator.wire.options import RunStatus
 
@@ -58,6 +66,15 @@ class Keys:
             self.of_run("history", workflow_id, successor),
         ]
 
+    def updates(self, workflow_id: WorkflowId, run_id: RunId) -> str:
+        """How far the updates of a run have come; behind the keys of scripts that touch them."""
+        return self.of_run("updates", workflow_id, run_id)
+
+    def reply(self, workflow_id: WorkflowId, operation_id: OperationId) -> str:
+        """Why an update was not let in, under the operation that brought it."""
+        shard = self.shard(workflow_id)
+        return self.of_shard(shard, f"reply:{member(workflow_id, RunId(operation_id))}")
+
     def index(self, shard: ShardId, status: RunStatus) -> str:
         """The runs of one status, scored by their start."""
         name = "open" if status is RunStatus.RUNNING else f"closed:{status.value}"
@@ -98,6 +115,12 @@ class Keys:
     def closes_channels(self) -> str:
         """What every channel of closes matches."""
         return f"orc:{{{self.namespace}:*}}:closes"
+
+
+def notice_of_updates(workflow_id: WorkflowId) -> str:
+    """What is told where closes are told when updates of a run have come further. A workflow id
+    holds no line break, so no close says the same."""
+    return f"{workflow_id}\n"
 
 
 def member(workflow_id: WorkflowId, run_id: RunId) -> str:

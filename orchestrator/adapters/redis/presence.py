@@ -10,7 +10,7 @@ import msgspec
 
 from orchestrator.adapters.redis.answers import Part
 from orchestrator.adapters.redis.connection import Connection
-from orchestrator.adapters.redis.keys import Keys
+from orchestrator.adapters.redis.keys import Keys, notice_of_updates
 from orchestrator.adapters.redis.listener import Listener, Receiver
 from orchestrator.core.transition import AttemptName
 from orchestrator.exceptions import UnavailableError
@@ -103,12 +103,16 @@ class RedisPresence(Part):
         await self._listener.add(channel, receive)
         self._own.append((channel, receive))
 
-    async def watch(self, workflow_id: WorkflowId, on_notice: Callable[[], None]) -> Subscription:
+    async def watch(
+        self, workflow_id: WorkflowId, on_notice: Callable[[], None], *, updates: bool = False
+    ) -> Subscription:
         """See `PresenceStore.watch`. A notice that may have been missed is given once more."""
-        wanted = workflow_id.encode()
+        wanted = {workflow_id.encode()}
+        if updates:
+            wanted.add(notice_of_updates(workflow_id).encode())
 
         def receive(data: bytes | None) -> None:
-            if data is None or data == wanted:
+            if data is None or data in wanted:
                 on_notice()
 
         channel = self._keys.closes_channel(workflow_id)

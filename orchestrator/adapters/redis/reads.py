@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from orchestrator.adapters.redis import answers
 from orchestrator.adapters.redis.answers import Part
-from orchestrator.ids import RunId, TaskQueue, WorkflowId
+from orchestrator.ids import EventId, OperationId, RunId, TaskQueue, UpdateId, WorkflowId
 from orchestrator.limits import HISTORY_PAGE_EVENTS
-from orchestrator.ports.store import Ending, RunView
+from orchestrator.ports.store import Ending, RunView, UpdateView
+from orchestrator.wire.codec import update_reply_decoder
 from orchestrator.wire.events import CLOSING_TYPES, HistoryEvent
 from orchestrator.wire.options import RunStatus
 
@@ -74,6 +75,38 @@ class RedisReads(Part):
             position = page[-1].event_id
             if len(page) < HISTORY_PAGE_EVENTS:
                 return
+
+    async def update(
+        self,
+        workflow_id: WorkflowId,
+        run_id: RunId | None,
+        update_id: UpdateId,
+        *,
+        operation_id: OperationId | None = None,
+    ) -> UpdateView | None:
+        """See `RunStore.update`."""
+        target = run_id or await self._newest(workflow_id)
+        if target is None:
+            return None
+        read, keys = self._connection.read, self._keys
+        # Read in this order: a record that says closed was written after the last stage.
+        status, stage = await asyncio.gather(
+            read("HGET", keys.of_run("run", workflow_id, target), "status"),
+            read("HGET", keys.updates(workflow_id, target), update_id),
+        )
+        if status is None:
+            return None
+        reply: bytes | None = None
+        if stage is None and operation_id is not None:
+            reply = await read("GET", keys.reply(workflow_id, operation_id))
+        accepted, _, completed = (stage or b"").decode().partition(" ")
+        return UpdateView(
+            run_id=target,
+            status=RunStatus(status.decode()),
+            accepted_event_id=EventId(int(accepted)) if accepted else None,
+            completed=await self.event(workflow_id, target, int(completed)) if completed else None,
+            reply=None if reply is None else update_reply_decoder.decode(reply),
+        )
 
     async def event(
         self, workflow_id: WorkflowId, run_id: RunId, event_id: int

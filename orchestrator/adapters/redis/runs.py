@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from orchestrator.adapters.redis import answers
-from orchestrator.adapters.redis.keys import member, row
+from orchestrator.adapters.redis.keys import member, notice_of_updates, row
 from orchestrator.adapters.redis.reads import RedisReads
 from orchestrator.core.start import first_run_of
 from orchestrator.core.transition import (
@@ -179,6 +179,12 @@ class RedisRuns(RedisReads):
             None if successor is None else successor.run_id,
             closed_as=RunStatus.COMPLETED if close is None else close.status,
         )
+        if transition.updates or transition.answers:
+            keys.append(self._keys.updates(transition.workflow_id, transition.run_id))
+            keys.extend(
+                self._keys.reply(transition.workflow_id, answer.operation_id)
+                for answer in transition.answers
+            )
         answer = await self._scripts.commit_transition(keys, self._commit_fields(transition))
         match answer.kind:
             case "stale":
@@ -326,6 +332,10 @@ class RedisRuns(RedisReads):
             fields["consumed_mark"] = transition.consumed_mark
         if transition.sticky is not None:
             fields["sticky"] = transition.sticky
+        if transition.updates or transition.answers:
+            fields["updates"] = answers.update_fields(transition)
+            fields["updates_channel"] = self._keys.closes_channel(transition.workflow_id)
+            fields["updates_notice"] = notice_of_updates(transition.workflow_id)
         close = transition.close
         if close is not None:
             keep = close.keep_inbox and close.successor is not None

@@ -6,7 +6,13 @@ import pytest
 
 from orchestrator.core.decide import fail_task
 from orchestrator.core.history_size import bytes_at_end, bytes_of, suggests_continue_as_new
-from orchestrator.limits import HISTORY_BYTES_SUGGEST, HISTORY_EVENTS_SUGGEST
+from orchestrator.core.state import UpdateState
+from orchestrator.limits import (
+    HISTORY_BYTES_SUGGEST,
+    HISTORY_EVENTS_SUGGEST,
+    UPDATES_MAX,
+    UPDATES_SUGGEST,
+)
 from orchestrator.wire.events import (
     HistoryEvent,
     WorkflowTaskFailureCause,
@@ -60,5 +66,13 @@ def test_what_a_task_recorded_is_believed() -> None:
 def test_a_long_or_a_large_history_suggests_to_continue_as_new(
     history_events: int, history_bytes: int, suggested: bool
 ) -> None:
-    found = suggests_continue_as_new(history_events=history_events, history_bytes=history_bytes)
-    assert found is suggested
+    state = fresh_state()
+    state.last_event_id = history_events
+    assert suggests_continue_as_new(state, history_bytes=history_bytes) is suggested
+
+
+def test_many_updates_suggest_to_continue_as_new_before_any_is_refused() -> None:
+    state = fresh_state()
+    state.updates = {f"u{n}": UpdateState(n) for n in range(UPDATES_SUGGEST)}
+    assert suggests_continue_as_new(state, history_bytes=0)
+    assert UPDATES_SUGGEST < UPDATES_MAX

@@ -1,9 +1,11 @@
 #!lua
 -- commit_transition.lua: commit one activation of one run, if the run has not moved.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
+-- With a.updates two more: updates, and a reply for each of its replies
 -- ARGV[1]: a msgpack map of workflow_id, run_id, expected_token, token, first_event_id, events,
 --   consumed_to, resolved, activities, cancels, timers, disarm, unfinished, process_channel,
---   mark, first_repeat_ms, page_entries; optional consumed_mark, sticky, close, run
+--   mark, first_repeat_ms, page_entries; optional consumed_mark, sticky, close, run,
+--   updates, updates_channel, updates_notice
 -- Returns: committed | stale | refused
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -36,6 +38,7 @@ local function cancelled(cancel)
     cancel.id .. '.key', cancel.id .. '.attempt')
 end
 if a.close then tell(a.close) end
+if a.updates then redis.call('PUBLISH', a.updates_channel, a.updates_notice) end
 for _, cancel in ipairs(a.close and {} or a.cancels) do
   local found = cancelled(cancel)
   if found[1] == 'running' then
@@ -44,6 +47,14 @@ for _, cancel in ipairs(a.close and {} or a.cancels) do
   end
 end
 for i, event in ipairs(a.events) do write_event(HISTORY, event, a.first_event_id + i - 1) end
+for _, one in ipairs(a.updates and a.updates.stages or {}) do
+  local UPDATES = KEYS[14]
+  redis.call('HSET', UPDATES, one.id, one.stage)
+end
+for i, reply in ipairs(a.updates and a.updates.replies or {}) do
+  local REPLY = KEYS[14 + i]
+  redis.call('SET', REPLY, reply, 'PX', int(a.updates.reply_ttl_ms))
+end
 set_head(head, {token = a.token, last_event_id = int(a.first_event_id + #a.events - 1),
   consumed = int(a.consumed_to), attempt = '0'})
 drop_from_head(head, {'problem', 'failures', 'sticky', 'unfinished'})
