@@ -19,6 +19,7 @@ _LONG_FILES: dict[str, str] = {
     "orchestrator/adapters/memory/broker.py": "the whole broker in one place, as its twin's rules",
     "orchestrator/adapters/memory/store.py": "every operation of the store, as its twin's scripts",
     "orchestrator/adapters/memory/store_runs.py": "each method makes the tests of one script",
+    "orchestrator/wire/events.py": "one Struct for each kind of event, as in Temporal's history",
     "orchestrator/testing/servers.py": "two servers, each by Docker and as a process",
 }
 _LONG_FUNCTIONS: dict[str, str] = {
