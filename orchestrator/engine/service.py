@@ -47,6 +47,7 @@ class Duties:
         self._stopped = False
         self._due_at_ms: dict[ShardId, int] = {}
         """By this process's clock: when a shard is known to have something due."""
+        self._members: Sequence[ProcessName] = ()
         self._share: frozenset[ShardId] = frozenset()
         self._full_round_at_ms = 0
 
@@ -79,7 +80,9 @@ class Duties:
         known = {*self._share, *self._due()}
         # Issued together, they are one write: that is all an idle process sends in a second.
         members, dues = await asyncio.gather(self._store.join(self._process), self._read(known))
-        self._share = frozenset(owners(self._store.shards, tuple(members), self._process))
+        if members != self._members:
+            self._members = members
+            self._share = frozenset(owners(self._store.shards, tuple(members), self._process))
         await self._act_on(dues)
         await self._look(self._share - known)
         return self._wait_ms()

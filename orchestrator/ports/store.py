@@ -161,8 +161,8 @@ class AttemptRecord(_Answer, frozen=True, kw_only=True):
 
 
 class Wake(_Answer, frozen=True, kw_only=True):
-    """A wake-up to publish: `entry` rides along when it may be used inline, `first` with the first
-    task of a run that was made by this very call and is small."""
+    """A wake-up to publish: `entry` rides along when it is small, `first` with the first task of a
+    run that was made by this very call and is small."""
 
     task_queue: TaskQueue
     sticky: str | None = None

@@ -30,13 +30,11 @@ from orchestrator.ids import (
 )
 from orchestrator.limits import (
     INBOX_PAGE_ENTRIES,
-    INLINE_ENTRY_BYTES_MAX,
     SEEN_OPERATIONS_MAX,
     UPDATE_REPLY_TTL_MS,
     WAKEUP_REPEATS_MS,
 )
 from orchestrator.ports.store import AttemptRecord, DueKind, Head, Wake
-from orchestrator.wire.codec import encode
 from orchestrator.wire.events import EventAttributes, HistoryEvent, WorkflowExecutionStarted
 from orchestrator.wire.inbox import FirstTask, InboxBody, InboxEntry
 from orchestrator.wire.messages import UpdateReply
@@ -299,10 +297,8 @@ def called_row(now_ms: int) -> WakeupRow:
 
 
 def wake_of(workflow: Workflow, entry: InboxEntry | None = None) -> Wake:
-    """The wake-up of a run, with its entry when that is small."""
-    head = workflow.head
-    small = entry is not None and len(encode(entry.body)) <= INLINE_ENTRY_BYTES_MAX
-    return Wake(task_queue=head.task_queue, sticky=head.sticky, entry=entry if small else None)
+    """The wake-up of a run, with the entry that is the reason for it."""
+    return Wake(task_queue=workflow.head.task_queue, sticky=workflow.head.sticky, entry=entry)
 
 
 def marked(workflow: Workflow, number: int, mark: Mark) -> bool:

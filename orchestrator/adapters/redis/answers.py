@@ -22,7 +22,6 @@ from orchestrator.ids import (
 )
 from orchestrator.limits import (
     INBOX_PAGE_ENTRIES,
-    INLINE_ENTRY_BYTES_MAX,
     RETENTION_MS,
     UPDATE_REPLY_TTL_MS,
     WAKEUP_REPEATS_MS,
@@ -161,11 +160,11 @@ def entries(answer: Answer) -> tuple[InboxEntry, ...]:
 
 
 def wake(answer: Answer, body: InboxBody | None = None, mark: str = "") -> Wake | None:
-    """The wake-up that an answer asks for, with its entry when that is small."""
+    """The wake-up that an answer asks for, with the entry that is the reason for it."""
     if not answer.woken:
         return None
     entry = None
-    if body is not None and answer.number and len(encode(body)) <= INLINE_ENTRY_BYTES_MAX:
+    if body is not None and answer.number:
         entry = InboxEntry(number=answer.number, mark=mark, time_ms=answer.now_ms, body=body)
     return Wake(task_queue=TaskQueue(answer.task_queue), sticky=answer.sticky, entry=entry)
 

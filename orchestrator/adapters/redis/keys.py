@@ -52,18 +52,16 @@ class Keys:
         """The keys of every script, in the order that their headers name. `closed_as`: the index
         of which status a script that closes, or deletes, is given."""
         shard = self.shard(workflow_id)
-        successor = run_id if next_run_id is None else next_run_id
+        tag, run = self.of_shard(shard, ""), member(workflow_id, run_id)
+        successor = run if next_run_id is None else member(workflow_id, next_run_id)
         return [
             *self.for_shard_script(shard),
-            *(
-                self.of_shard(shard, f"{name}:{workflow_id}")
-                for name in ("current", "inbox", "seen")
-            ),
-            *(self.of_run(name, workflow_id, run_id) for name in ("run", "history", "activities")),
+            *(f"{tag}{name}:{workflow_id}" for name in ("current", "inbox", "seen")),
+            *(f"{tag}{name}:{run}" for name in ("run", "history", "activities")),
             self.index(shard, RunStatus.RUNNING),
             self.index(shard, closed_as),
-            self.of_run("run", workflow_id, successor),
-            self.of_run("history", workflow_id, successor),
+            f"{tag}run:{successor}",
+            f"{tag}history:{successor}",
         ]
 
     def updates(self, workflow_id: WorkflowId, run_id: RunId) -> str:
