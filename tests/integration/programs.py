@@ -137,7 +137,7 @@ class Program:
         assert self._process is not None
         return self._process
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
     async def signal_until_ended(self, number: int) -> None:
