@@ -165,7 +165,7 @@ def _problem(cause: e.WorkflowTaskFailureCause, failure: Failure) -> str:
         e.WorkflowTaskFailureCause.WORKFLOW_CODE,
         e.WorkflowTaskFailureCause.BLOCKED,
     )
-    words = f"{cause.value}: {failure.message}"
+    words = f"{cause.value}: {failure.text}"
     if not is_of_code or not failure.stack_trace:
         return words
     return f"{words}\n{failure.stack_trace[-PROBLEM_STACK_CHARS_MAX:]}"

@@ -79,3 +79,12 @@ class Failure(WireStruct, frozen=True, kw_only=True):
     stack_trace: str = ""
     source: str = "orchestrator"
     cause: Failure | None = None
+
+    @property
+    def text(self) -> str:
+        """For people: the message, after the type of an error of user code. The message of a
+        KeyError is nothing but the key."""
+        detail = self.detail
+        if isinstance(detail, ApplicationFailure) and detail.error_type:
+            return f"{detail.error_type}: {self.message}"
+        return self.message

@@ -61,7 +61,7 @@ class Setbacks:
         self._context.bind(_log, workflow_id, run_id, attempt=attempt).warning(
             "workflow_task_failed",
             cause=failure.cause.value,
-            failure=failure.failure.message,
+            failure=failure.failure.text,
             exception=failure.failure.stack_trace,
             backoff_ms=record.backoff_ms,
         )

@@ -30,12 +30,15 @@ class MemoryIdle:
         """When the next row is due; None when nothing will happen by itself.
 
         Retention is no reason to skip a week, nor is the repeat of a wake-up whose queue still
-        holds one (`waits`): nobody takes it.
+        holds one (`waits`): nobody takes it. Nor is the next try of a run that has a problem: it
+        would fail a thousand times in a second, and time would run away from the test.
         """
         due = [ms for (kind, *_), ms in self._state.timers.items() if kind != DueKind.RETENTION]
         due += [
             workflow.row.due_at_ms
             for workflow in self._state.workflows.values()
-            if workflow.row is not None and not waits(workflow.head.task_queue)
+            if workflow.row is not None
+            and workflow.head.problem is None
+            and not waits(workflow.head.task_queue)
         ]
         return min(due, default=None)

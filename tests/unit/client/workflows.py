@@ -59,6 +59,15 @@ class Ordering:
 
 
 @workflow.defn
+class Erring:
+    """Has a bug."""
+
+    @workflow.run
+    async def run(self) -> None:
+        raise KeyError("salad")
+
+
+@workflow.defn
 class Sleeper:
     """Sleeps so many days."""
 
@@ -90,5 +99,5 @@ class Renewed:
         await workflow.wait_condition(lambda: False)
 
 
-WORKFLOWS = [Ordering, Sleeper, Counter, Renewed]
+WORKFLOWS = [Erring, Ordering, Sleeper, Counter, Renewed]
 ACTIVITIES = [pay]

@@ -5,9 +5,20 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from orchestrator.exceptions import RPCError
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
-from tests.unit.client.workflows import ACTIVITIES, QUEUE, WORKFLOWS, Order, Ordering, Sleeper
+from tests.unit.client.workflows import (
+    ACTIVITIES,
+    QUEUE,
+    WORKFLOWS,
+    Erring,
+    Order,
+    Ordering,
+    Sleeper,
+)
 
 
 async def test_a_year_passes_while_its_end_is_waited_for() -> None:
@@ -72,3 +83,19 @@ async def test_no_real_time_passes_until_the_ends_of_runs_are_cleared_away() -> 
                 await env.sleep(0.3)
                 await handle.terminate()
                 await env.sleep(timedelta(days=1))
+
+
+async def test_time_does_not_run_away_over_a_run_that_cannot_go_on() -> None:
+    async with (
+        await WorkflowEnvironment.start_time_skipping() as env,
+        Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS),
+    ):
+        before = await env.get_current_time()
+        handle = await env.client.start_workflow(Erring.run, id="e", task_queue=QUEUE)
+        with pytest.raises(RPCError):
+            await handle.result(rpc_timeout=timedelta(milliseconds=50))
+        problem = (await handle.describe()).problem or ""
+        assert problem.startswith("workflow_code: KeyError: 'salad'\n")
+        assert await env.get_current_time() - before < timedelta(seconds=30)
+        await env.sleep(timedelta(hours=1))
+        assert await env.get_current_time() - before >= timedelta(hours=1)
