@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from orchestrator.common import RetryPolicy
 from orchestrator.converter import PayloadConverter
@@ -34,6 +34,7 @@ __all__ = [
     "wait_for_worker_shutdown",
     "wait_for_worker_shutdown_sync",
     "payload_converter",
+    "raise_complete_async",
     "LoggerAdapter",
     "logger",
 ]
@@ -134,6 +135,10 @@ current_context: ContextVar[ActivityContext] = ContextVar("orchestrator_activity
 """Set by the worker around an attempt."""
 
 
+class CompleteAsyncError(BaseException):
+    """Ends the code of an attempt and not the attempt; raised by `raise_complete_async` only."""
+
+
 def in_activity() -> bool:
     """Whether the caller is activity code."""
     return current_context.get(None) is not None
@@ -203,6 +208,17 @@ def wait_for_worker_shutdown_sync(timeout: timedelta | float | None = None) -> N
 def payload_converter() -> PayloadConverter:
     """The converter of the worker's client."""
     return _context().payload_converter
+
+
+def raise_complete_async() -> NoReturn:
+    """End this code and leave the attempt open: it is completed from outside, by its `task_token`
+    or its ids (`Client.get_async_activity_handle`), or its time runs out.
+
+    Heartbeats before it count, and go on from outside. A worker that dies just before it may lead
+    to a further attempt: whoever holds an old token is then told that it names nothing.
+    """
+    _context()
+    raise CompleteAsyncError
 
 
 class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):

@@ -185,6 +185,8 @@ ISOLATION_OUTPUT_BYTES = 64 * 1024
 CRASHES_BEFORE_PARKING = 6
 """A run that went on doing so although it survived alone is parked."""
 PENDING_ACTIVITIES_MAX = 2_000
+PENDING_LOOKS_MAX = 200
+"""Events of pending activities that are read in one turn while one of them is looked for."""
 PENDING_TIMERS_MAX = 10_000
 UPDATES_OPEN_MAX = 500
 """Updates of one run that are accepted and not completed; as many as a page of its inbox."""

@@ -3,6 +3,10 @@
 Names and meanings are those of Temporal's Python SDK.
 """
 
+from orchestrator.client.async_activities import (
+    AsyncActivityCancelledError,
+    AsyncActivityHandle,
+)
 from orchestrator.client.client import Client
 from orchestrator.client.descriptions import (
     PendingActivity,
@@ -23,6 +27,8 @@ from orchestrator.wire.history_json import WorkflowHistory
 __all__ = [
     "Client",
     "WorkflowHandle",
+    "AsyncActivityHandle",
+    "AsyncActivityCancelledError",
     "WorkflowStartOptions",
     "WorkflowHistory",
     "WorkflowExecution",

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
+from orchestrator.client.async_activities import ActivityIds, AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.options import (
@@ -24,8 +25,9 @@ from orchestrator.client.options import (
 from orchestrator.config import load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.core.start import start_of
+from orchestrator.core.task_token import TaskToken
 from orchestrator.exceptions import WorkflowAlreadyStartedError
-from orchestrator.ids import check_task_queue
+from orchestrator.ids import RunId, check_task_queue, check_workflow_id
 from orchestrator.limits import LIST_PAGE
 from orchestrator.ports.store import Attached, Started, StartRefused
 from orchestrator.ports.visibility import RunFilter
@@ -279,6 +281,30 @@ class Client:
             first_execution_run_id=first_execution_run_id,
             result_type=target_of(workflow, None).ret_type,
         )
+
+    def get_async_activity_handle(
+        self,
+        *,
+        workflow_id: str | None = None,
+        run_id: str | None = None,
+        activity_id: str | None = None,
+        task_token: bytes | None = None,
+    ) -> AsyncActivityHandle:
+        """A handle, without any I/O, to end an activity from outside: one attempt by the
+        `task_token` of its info, or whichever is current by its ids.
+
+        Raises:
+            ValueError: neither a task token alone nor workflow and activity id are given.
+        """
+        target: TaskToken | ActivityIds
+        if task_token is not None and workflow_id is run_id is activity_id is None:
+            target = TaskToken.from_bytes(task_token)
+        elif task_token is None and workflow_id is not None and activity_id is not None:
+            run = None if run_id is None else RunId(run_id)
+            target = ActivityIds(check_workflow_id(workflow_id), run, activity_id)
+        else:
+            raise ValueError("give either task_token, or workflow_id and activity_id (and run_id)")
+        return AsyncActivityHandle(self.services, self.data_converter, self.identity, target)
 
     async def list_workflows(
         self,

@@ -82,6 +82,8 @@ class PendingActivity:
     last_failure: str | None
     cancel_requested: bool
     summary: str | None
+    completed_outside: bool
+    """Its code has left it to be completed from outside."""
 
     @staticmethod
     def of_record(record: AttemptRecord, scheduled: ActivityTaskScheduled) -> PendingActivity:
@@ -99,6 +101,7 @@ class PendingActivity:
             last_failure=None if record.last_failure is None else record.last_failure.message,
             cancel_requested=record.cancel_requested,
             summary=scheduled.summary or None,
+            completed_outside=record.detached,
         )
 
 

@@ -57,6 +57,7 @@ class AttemptFacts:
     dispatches: int = 0
     losses: int = 0
     holder: str = ""
+    detached: bool = False
     details: tuple[Payload, ...] = ()
     last_failure: Failure | None = None
 
@@ -218,7 +219,7 @@ def judge_running(
     if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
         return Expire(timed_out(name, scheduled, facts, TimeoutKind.SCHEDULE_TO_CLOSE))
     begun_ms = facts.started_at_ms or now_ms
-    left_ms: list[int] = [ASK_HOLDER_MS]
+    left_ms: list[int] = [] if facts.detached else [ASK_HOLDER_MS]
     if scheduled.start_to_close_timeout_ms is not None:
         left_ms.append(begun_ms + scheduled.start_to_close_timeout_ms - now_ms)
         if left_ms[-1] <= 0:
@@ -228,6 +229,10 @@ def judge_running(
         left_ms.append(beaten_ms + scheduled.heartbeat_timeout_ms - now_ms)
         if left_ms[-1] <= 0:
             return Expire(timed_out(name, scheduled, facts, TimeoutKind.HEARTBEAT))
+    if facts.detached:
+        if facts.deadline_ms is not None:
+            left_ms.append(facts.deadline_ms - now_ms)
+        return Wait(_capped(min(left_ms, default=ASK_HOLDER_MS), facts, now_ms))
     return AskHolder(_capped(min(left_ms), facts, now_ms))
 
 

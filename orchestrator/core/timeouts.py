@@ -50,6 +50,16 @@ def beaten_due_in_ms(task: ActivityTask, *, running_ms: int) -> int | None:
     return min(times, default=None)
 
 
+def detached_due_in_ms(
+    scheduled: ActivityTaskScheduled | ActivityTask, *, running_ms: int
+) -> int | None:
+    """As `beaten_due_in_ms`, for an attempt that has no holder who could be asked."""
+    times = _given(scheduled.heartbeat_timeout_ms)
+    if scheduled.start_to_close_timeout_ms is not None:
+        times.append(max(0, scheduled.start_to_close_timeout_ms - running_ms))
+    return min(times, default=None)
+
+
 def holds_delivery(scheduled: ActivityTaskScheduled) -> bool:
     """Whether the delivery stays unacknowledged while an attempt runs.
 

@@ -248,6 +248,8 @@ class FinishAttempt(_Record, frozen=True, kw_only=True):
     The store takes `retry` if it is set, no cancel is asked and now + delay is before the record's
     deadline; otherwise `entry` goes into the inbox and the record is `done` until a commit consumes
     it. `token` None: no attempt had begun. `due_only`: a time-out, refused until its row is due.
+    `waiting_too`: taken as well while the activity waits for its next attempt; `token` is then this
+    end's own name.
     """
 
     name: AttemptName
@@ -255,15 +257,21 @@ class FinishAttempt(_Record, frozen=True, kw_only=True):
     entry: ActivityOutcome
     retry: Retry | None = None
     due_only: bool = False
+    waiting_too: bool = False
 
 
 class Heartbeat(_Record, frozen=True, kw_only=True):
-    """A sign of life, with details for the next attempt; moves the row on by `due_in_ms`."""
+    """A sign of life, with details for the next attempt; moves the row on by `due_in_ms`.
+
+    With `detach` the attempt goes on without its holder, until it is ended from outside or its time
+    is over: nobody takes it over.
+    """
 
     name: AttemptName
     token: AttemptToken
     details: tuple[Payload, ...] | None
     due_in_ms: int | None
+    detach: bool = False
 
 
 class Redispatch(_Record, frozen=True, kw_only=True):

@@ -215,6 +215,7 @@ def facts_of(record: AttemptRecord) -> AttemptFacts:
         dispatches=record.dispatches,
         losses=record.losses,
         holder=record.holder or "",
+        detached=record.detached,
         details=record.details,
         last_failure=record.last_failure,
     )

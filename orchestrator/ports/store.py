@@ -153,6 +153,8 @@ class AttemptRecord(_Answer, frozen=True, kw_only=True):
     """How often the current attempt was published after the first time."""
     losses: int
     """Holders lost in a row."""
+    detached: bool = False
+    """Running without a holder: it is ended from outside, or by its time."""
     details: tuple[Payload, ...] = ()
     last_failure: Failure | None = None
 
@@ -487,7 +489,7 @@ class ActivityStore(Protocol):
 
     async def begin(self, begin: BeginAttempt) -> BeginAnswer:
         """Scheduled → running; one attempt begins once. The same token again gives the same
-        answer."""
+        answer. A detached attempt is nobody's to begin: it is gone."""
         ...
 
     async def heartbeat(self, beat: Heartbeat) -> Beaten | Gone:

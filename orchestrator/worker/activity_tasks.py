@@ -29,8 +29,8 @@ from orchestrator.core.attempts import (
     name_of,
 )
 from orchestrator.core.shard import shard_of
-from orchestrator.core.timeouts import beaten_due_in_ms, running_due_in_ms
-from orchestrator.core.transition import AttemptName, BeginAttempt, Heartbeat
+from orchestrator.core.timeouts import running_due_in_ms
+from orchestrator.core.transition import AttemptName, BeginAttempt
 from orchestrator.engine.timers import facts_of
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import AttemptToken, Namespace, ProcessName, ShardId, WorkflowId
@@ -56,7 +56,15 @@ from orchestrator.wire import codec
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
-from orchestrator.worker.attempt import Abandoned, Attempt, Execute, Outcome, Work, hindered
+from orchestrator.worker.attempt import (
+    Abandoned,
+    Attempt,
+    Detached,
+    Execute,
+    Outcome,
+    Work,
+    hindered,
+)
 from orchestrator.worker.finishes import KeptFinishes
 from orchestrator.worker.reports import Reports
 from orchestrator.worker.slots import Slots
@@ -133,14 +141,7 @@ class ActivityTasks:
         Raises:
             UnavailableError: the store does not answer.
         """
-        running_ms = self._clock.now_ms() - attempt.asked_ms
-        beat = Heartbeat(
-            name=attempt.name,
-            token=attempt.token,
-            details=details,
-            due_in_ms=beaten_due_in_ms(attempt.task, running_ms=running_ms),
-        )
-        answer = await self._store.heartbeat(beat)
+        answer = await self._store.heartbeat(attempt.beating(details, now_ms=self._clock.now_ms()))
         if isinstance(answer, Gone):
             attempt.stop(ActivityCancellationDetails(not_found=True))
         elif answer.cancel_requested:
@@ -318,6 +319,12 @@ class ActivityTasks:
             self._reports.abandoned(attempt)
             now_ms = self._clock.now_ms()
             self._expect_soon(attempt.name, now_ms, now_ms=now_ms)
+            work.settle(done=True)
+            return
+        if isinstance(outcome, Detached):
+            left = attempt.left_to_others(now_ms=self._clock.now_ms())
+            await self._certain(partial(self._store.heartbeat, left))
+            self._reports.detached()
             work.settle(done=True)
             return
         told, answer = await self._finish(attempt, outcome)

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from orchestrator.activity import ActivityCancellationDetails
 from orchestrator.core.attempts import completed, failed
-from orchestrator.core.transition import AttemptName, FinishAttempt
+from orchestrator.core.timeouts import beaten_due_in_ms, detached_due_in_ms
+from orchestrator.core.transition import AttemptName, FinishAttempt, Heartbeat
 from orchestrator.ids import AttemptToken
 from orchestrator.ports.broker import Delivery
 from orchestrator.ports.store import Begun
@@ -25,7 +26,13 @@ class Abandoned(Enum):
     BY_STORE = "by_store"
 
 
-Outcome: TypeAlias = Payload | Failure | Abandoned | None
+class Detached(Enum):
+    """The code ended and its attempt did not: it is completed from outside."""
+
+    FROM_HOLDER = "from_holder"
+
+
+Outcome: TypeAlias = Payload | Failure | Abandoned | Detached | None
 """How an attempt ended; None: completed without a result."""
 Beat: TypeAlias = Callable[["tuple[Payload, ...]"], Awaitable[None]]
 """Sends a heartbeat; its answer may stop the attempt. Raises UnavailableError without an answer."""
@@ -62,6 +69,18 @@ class Attempt:
         self._on_stop = on_stop
         if self.stopping is not None:
             on_stop(self.stopping)
+
+    def beating(self, details: tuple[Payload, ...] | None, *, now_ms: int) -> Heartbeat:
+        """What the store is told of its life."""
+        due_in_ms = beaten_due_in_ms(self.task, running_ms=now_ms - self.asked_ms)
+        return Heartbeat(name=self.name, token=self.token, details=details, due_in_ms=due_in_ms)
+
+    def left_to_others(self, *, now_ms: int) -> Heartbeat:
+        """What the store is told when its code has ended and it has not."""
+        due_in_ms = detached_due_in_ms(self.task, running_ms=now_ms - self.asked_ms)
+        return Heartbeat(
+            name=self.name, token=self.token, details=None, due_in_ms=due_in_ms, detach=True
+        )
 
     def ended(self, outcome: Payload | Failure | None, *, identity: str) -> FinishAttempt:
         """What the store is told of its end."""

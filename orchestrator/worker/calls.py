@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.activity import CompleteAsyncError
 from orchestrator.common import RawValue
 from orchestrator.converter import DataConverter
 from orchestrator.definition.activity import ActivityDefinition
@@ -23,10 +24,11 @@ from orchestrator.wire.payload import Payload
 class Ended:
     """How a call ended. `by_cancellation`: it raised one, whoever asked.
 
-    `last_details` are those of the last heartbeat, where only the caller's side knows them.
+    `last_details` are those of the last heartbeat, where only the caller's side knows them. An
+    outcome of None: the code left its attempt to be completed from outside.
     """
 
-    outcome: Payload | Failure
+    outcome: Payload | Failure | None
     by_cancellation: bool = False
     last_details: tuple[Payload, ...] | None = None
 
@@ -63,6 +65,8 @@ def call_sync(
 
 def ended_by(error: BaseException, values: DataConverter) -> Ended:
     """The end of a call that raised `error`."""
+    if isinstance(error, CompleteAsyncError):
+        return Ended(None)
     by_cancellation = isinstance(error, asyncio.CancelledError | CancelledError)
     if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
         error = error.with_traceback(error.__traceback__.tb_next)  # our own frame says nothing

@@ -17,7 +17,7 @@ from orchestrator.worker.attempt import Attempt, Outcome
 class Reports:
     """Counters: `activities_begun`, `_completed`, `_failed` (attempts; benign failures are not
     counted), `_retried`, `_cancelled`, `_late` (ends that count no more), `_adopted` (deliveries),
-    `_lost` (holders found gone)."""
+    `_lost` (holders found gone), `_detached` (left to be completed from outside)."""
 
     def __init__(self, counters: Counters, namespace: Namespace) -> None:
         self._counters = counters
@@ -39,6 +39,10 @@ class Reports:
     def buried(self, reason: str) -> None:
         """A message that nobody can read."""
         self._log.warning("message_buried", reason=reason)
+
+    def detached(self) -> None:
+        """Its code ended, and it is completed from outside."""
+        self._counters.add("activities_detached")
 
     def abandoned(self, attempt: Attempt) -> None:
         """Its code ended because its time was over or its run gone."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from orchestrator.activity import ActivityCancellationDetails, Info
 from orchestrator.converter import DataConverter
+from orchestrator.core.task_token import TaskToken
 from orchestrator.ports.clock import Clock
 from orchestrator.replay.policies import from_options
 from orchestrator.units import to_datetime, to_timedelta_or_none
 from orchestrator.wire.failure import ApplicationFailure, CanceledFailure, Failure
 from orchestrator.wire.payload import Payload
 from orchestrator.worker.activity_context import LocalContext, LocalOccurrence
-from orchestrator.worker.attempt import Abandoned, Attempt, Beat, Outcome
+from orchestrator.worker.attempt import Abandoned, Attempt, Beat, Detached, Outcome
 from orchestrator.worker.calls import Ended
 from orchestrator.worker.deadlines import Deadlines
 from orchestrator.worker.executors import Job
@@ -87,7 +86,10 @@ class RunningAttempt:
         outcome = outcome_of(
             ended, self.context.cancellation_details(), heartbeat_failure=self._heartbeat_failure
         )
-        if isinstance(outcome, Failure) and not isinstance(outcome.detail, CanceledFailure):
+        is_failure = isinstance(outcome, Failure) and not isinstance(
+            outcome.detail, CanceledFailure
+        )
+        if is_failure or isinstance(outcome, Detached):
             await self._heartbeats.flush()
         return outcome
 
@@ -140,6 +142,8 @@ def outcome_of(
     heartbeat_failure: Failure | None,
 ) -> Outcome:
     """What the end of the code means, by the reason for which it was stopped (None: it was not)."""
+    if ended.outcome is None:
+        return Detached.FROM_HOLDER
     if not ended.by_cancellation or isinstance(ended.outcome, Payload):
         return ended.outcome
     if heartbeat_failure is not None:
@@ -183,10 +187,7 @@ def info_of(attempt: Attempt, values: DataConverter) -> Info:
 
 
 def _token_of(attempt: Attempt) -> bytes:
-    """All that begin, heartbeat and end compare, as JSON."""
-    name = attempt.name
-    parts = (name.workflow_id, name.run_id, name.event_id, name.key, name.attempt, attempt.token)
-    return msgspec.json.encode(parts)
+    return TaskToken(attempt.name, attempt.token).to_bytes()
 
 
 def _failure_of(message: str, ended: Ended) -> Failure:

@@ -60,6 +60,8 @@ class MemoryActivities:
             return _begun(record, now_ms)
         if record.attempt != name.attempt or record.state is AttemptState.BACKING_OFF:
             return Gone(now_ms=now_ms)
+        if record.detached:
+            return Gone(now_ms=now_ms)
         if record.state is AttemptState.DONE:
             return AlreadyDone(wake=wake_of(workflow), now_ms=now_ms)
         if record.state is AttemptState.RUNNING:
@@ -102,7 +104,12 @@ class MemoryActivities:
         ):
             return Gone(now_ms=now_ms)
         details = record.details if beat.details is None else beat.details
-        attempt.record = msgspec.structs.replace(record, heartbeat_at_ms=now_ms, details=details)
+        attempt.record = msgspec.structs.replace(
+            record,
+            heartbeat_at_ms=now_ms,
+            details=details,
+            detached=record.detached or beat.detach,
+        )
         if beat.due_in_ms is not None:
             self._move_row(beat.name, record, beat.due_in_ms, now_ms)
         return Beaten(cancel_requested=record.cancel_requested, now_ms=now_ms)
@@ -140,7 +147,7 @@ class MemoryActivities:
         ):
             return self._back_off(name, attempt, retry, now_ms)
         attempt.record = msgspec.structs.replace(
-            record, state=AttemptState.DONE, token=finish.token, holder=None
+            record, state=AttemptState.DONE, token=finish.token, holder=None, detached=False
         )
         state.timers.pop(_row_key(name), None)
         entry = state.add_entry(workflow, finish.entry, now_ms=now_ms, mark=state.mint())
@@ -172,6 +179,7 @@ class MemoryActivities:
             attempt=redispatch.attempt,
             token=None,
             holder=None,
+            detached=False,
             started_at_ms=None,
             heartbeat_at_ms=None,
             attempt_scheduled_at_ms=record.attempt_scheduled_at_ms if again else now_ms,
@@ -248,6 +256,7 @@ class MemoryActivities:
             state=AttemptState.BACKING_OFF,
             token=None,
             holder=None,
+            detached=False,
             started_at_ms=None,
             heartbeat_at_ms=None,
             attempt_scheduled_at_ms=attempt.retry_at_ms,
@@ -269,7 +278,8 @@ def _may_end(record: AttemptRecord, finish: FinishAttempt) -> bool:
         return False
     if record.state is AttemptState.RUNNING:
         return record.token == finish.token
-    return record.state is AttemptState.SCHEDULED or finish.token is None
+    waits = record.state is AttemptState.SCHEDULED or finish.waiting_too
+    return waits or finish.token is None
 
 
 def _begun(record: AttemptRecord, now_ms: int) -> Begun:

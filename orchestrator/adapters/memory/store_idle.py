@@ -17,9 +17,11 @@ class MemoryIdle:
         self._state = state
 
     def runs_attempts(self) -> bool:
-        """Whether a process that listens runs an attempt: its time is real time."""
+        """Whether a process that listens runs an attempt: its time is real time. An attempt that
+        was left to those outside runs in no process."""
         return any(
             attempt.record.state is AttemptState.RUNNING
+            and not attempt.record.detached
             and attempt.record.holder in self._state.listeners
             for record in self._state.runs.values()
             if record.status is RunStatus.RUNNING

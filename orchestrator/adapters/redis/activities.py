@@ -79,6 +79,8 @@ class RedisActivities(Part):
     async def heartbeat(self, beat: Heartbeat) -> Beaten | Gone:
         """See `ActivityStore.heartbeat`."""
         fields = self._attempt(beat.name, beat.token, beat.due_in_ms)
+        if beat.detach:
+            fields["detach"] = True
         if beat.details is not None:
             fields["details"] = encode(beat.details).decode()
         answer = await self._scripts.heartbeat_attempt(self._script_keys(beat.name), fields)
@@ -90,6 +92,8 @@ class RedisActivities(Part):
         """See `ActivityStore.finish`."""
         fields = self._attempt(finish.name, finish.token, None)
         fields |= {"entry": answers.entry_fields(finish.entry), "due_only": finish.due_only}
+        if finish.waiting_too:
+            fields["waiting_too"] = True
         if finish.retry is not None:
             fields["retry_ms"] = finish.retry.delay_ms
             fields["failure"] = encode(finish.retry.failure).decode()

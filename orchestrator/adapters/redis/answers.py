@@ -221,6 +221,7 @@ def record(event_id: int, fields: Mapping[str, str]) -> AttemptRecord:
         deadline_ms=number(fields.get("deadline_ms")),
         dispatches=int(fields["dispatches"]),
         losses=int(fields["losses"]),
+        detached="detached" in fields,
         details=() if details is None else payloads_decoder.decode(details.encode()),
         last_failure=None if failure is None else failure_decoder.decode(failure.encode()),
     )

@@ -2,7 +2,7 @@
 -- finish_attempt.lua: end an attempt: the retry when it may be, else the entry.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- ARGV[1]: a msgpack map of workflow_id, run_id, id, key, attempt, row, due_only, entry, mark,
---   first_repeat_ms; optional token, retry_ms, failure
+--   first_repeat_ms; optional token, retry_ms, failure, waiting_too
 -- Returns: finished | retry | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -20,7 +20,7 @@ if record.state == 'done' then
   return answer{kind = 'gone'}
 end
 if again then return answer{kind = 'retry', due_at_ms = tonumber(record.retry_at_ms)} end
-local may_end = record.state == 'scheduled' or a.token == nil
+local may_end = record.state == 'scheduled' or a.token == nil or a.waiting_too
 if record.state == 'running' then may_end = record.token == a.token end
 local due = redis.call('ZSCORE', TIMERS, a.row)
 if tonumber(record.attempt) ~= a.attempt or not may_end or (a.due_only and (not due or tonumber(due) > now)) then
@@ -30,11 +30,11 @@ local deadline = tonumber(record.deadline_ms or '')
 if a.retry_ms and not record.cancel and (not deadline or now + a.retry_ms < deadline) then
   local at = int(now + a.retry_ms)
   store(record, {state = 'backing_off', ended_token = a.token or '', token = '', holder = '', started_at_ms = '', heartbeat_at_ms = '',
-    attempt_scheduled_at_ms = at, retry_at_ms = at, dispatches = '0', losses = '0', failure = a.failure})
+    attempt_scheduled_at_ms = at, retry_at_ms = at, dispatches = '0', losses = '0', failure = a.failure, detached = ''})
   redis.call('ZADD', TIMERS, at, a.row)
   return answer{kind = 'retry', due_at_ms = now + a.retry_ms}
 end
-store(record, {state = 'done', ended_token = a.token or '', token = a.token or '', holder = ''})
+store(record, {state = 'done', ended_token = a.token or '', token = a.token or '', holder = '', detached = ''})
 redis.call('ZREM', TIMERS, a.row)
 add_entry(head, a.entry)
 local woken = wake_once(head)
