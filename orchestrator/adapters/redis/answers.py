@@ -55,6 +55,7 @@ RECORD_FIELDS = (
     "losses",
     "details",
     "failure",
+    "detached",
 )
 """What `record` reads; behind the number of the activity and a dot in the hash of its run."""
 
