@@ -15,7 +15,7 @@ same call is repeated and the delivery kept: what has run is never run again for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -32,7 +32,7 @@ from orchestrator.core.shard import shard_of
 from orchestrator.core.timeouts import running_due_in_ms
 from orchestrator.core.transition import AttemptName, BeginAttempt
 from orchestrator.engine.timers import facts_of
-from orchestrator.exceptions import MalformedMessageError, UnavailableError
+from orchestrator.exceptions import MalformedMessageError
 from orchestrator.ids import AttemptToken, Namespace, ProcessName, ShardId, WorkflowId
 from orchestrator.limits import DRIVEN_BY_ARMER_MS, IDLE_POLL_MS, MEETINGS_MAX, SLOT_WAIT_MS
 from orchestrator.ports.broker import Broker, Delivery
@@ -41,7 +41,6 @@ from orchestrator.ports.store import (
     AlreadyDone,
     AlreadyRunning,
     Begun,
-    FinishAnswer,
     Finished,
     Gone,
     RetryAt,
@@ -53,7 +52,6 @@ from orchestrator.relay.certainty import until_known
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire import codec
-from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
 from orchestrator.worker.attempt import (
@@ -65,7 +63,7 @@ from orchestrator.worker.attempt import (
     Work,
     hindered,
 )
-from orchestrator.worker.finishes import KeptFinishes
+from orchestrator.worker.endings import Endings
 from orchestrator.worker.reports import Reports
 from orchestrator.worker.slots import Slots
 
@@ -104,7 +102,8 @@ class ActivityTasks:
         self._mint = mint
         self._slots = Slots(slots, clock)
         self._reports = Reports(Counters() if counters is None else counters, namespace)
-        self._finishes = KeptFinishes()
+        self._endings = Endings(store, clock, self._reports, process=process)
+        self._certain = self._endings.certain
         self._burials = Burials(broker, clock)
         self._in_work: dict[AttemptName, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -182,7 +181,7 @@ class ActivityTasks:
         Raises:
             UnavailableError: the store does not answer; call again.
         """
-        for finish in self._finishes.all(now_ms=self._clock.now_ms()):
+        for finish in self._endings.lately():
             answer = await until_known(partial(self._store.finish, finish), self._clock)
             name = finish.name
             if isinstance(answer, Finished) and answer.wake is not None:
@@ -327,7 +326,7 @@ class ActivityTasks:
             self._reports.detached()
             work.settle(done=True)
             return
-        told, answer = await self._finish(attempt, outcome)
+        told, answer = await self._endings.finish(attempt, outcome)
         self._reports.ended(attempt, told, answer)
         match answer:
             case Finished(wake=wake) if wake is not None:
@@ -349,33 +348,6 @@ class ActivityTasks:
 
     async def _beat(self, attempt: Attempt, details: tuple[Payload, ...]) -> None:
         await self.heartbeat(attempt, details)
-
-    async def _finish(
-        self, attempt: Attempt, outcome: Payload | Failure | None
-    ) -> tuple[Payload | Failure | None, FinishAnswer]:
-        """What was told in the end, and the answer."""
-        try:
-            return outcome, await self._tell(attempt, outcome)
-        except (
-            Exception
-        ) as error:  # the boundary of storing: an outcome it cannot take is a failure
-            self._reports.unexpected(attempt.task, "storing the outcome")
-            failure = hindered("the worker could not store how the activity ended", error)
-        return failure, await self._tell(attempt, failure)
-
-    async def _tell(self, attempt: Attempt, outcome: Payload | Failure | None) -> FinishAnswer:
-        finish = attempt.ended(outcome, identity=self._process)
-        answer = await self._certain(partial(self._store.finish, finish))
-        self._finishes.add(finish, now_ms=self._clock.now_ms())
-        return answer
-
-    async def _certain(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """The definite answer, however long it takes; only `abort` ends the wait."""
-        while True:
-            try:
-                return await until_known(call, self._clock)
-            except UnavailableError as error:
-                self._reports.unanswered(error)
 
     def _wake(self, work: Work, workflow_id: WorkflowId, wake: Wake) -> None:
         """Call the run; the deliveries are acked when the broker has taken that."""
