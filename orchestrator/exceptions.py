@@ -8,8 +8,8 @@
     │   ├── TimeoutError             a time-out of ours, with its type
     │   ├── ServerError              the engine could not do it
     │   ├── ActivityError            an activity ended badly; the reason is its cause
-    │   └── ChildWorkflowError       a child ended badly; the reason is its cause
-    ├── WorkflowAlreadyStartedError  a start met an open (or closed) run it may not replace
+    │   ├── ChildWorkflowError       a child ended badly; the reason is its cause
+    │   └── WorkflowAlreadyStartedError  a start met a run that it may not replace
     ├── RPCError                     an operation was refused: see its status
     ├── InvalidNameError             a name that cannot be a key or a queue
     ├── PayloadTooLargeError         a value over the limit
@@ -198,11 +198,46 @@ def _activity_error(fields: dict[str, Any]) -> ActivityError:  # Any: fields of 
     return error
 
 
-class WorkflowAlreadyStartedError(OrchestratorError):
+class ChildWorkflowError(FailureError):
+    """A child workflow ended badly; `cause` says how."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        namespace: str,
+        workflow_id: str,
+        run_id: str,
+        workflow_type: str,
+        initiated_event_id: int,
+        started_event_id: int,
+        retry_state: RetryState | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.namespace = namespace
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.workflow_type = workflow_type
+        self.initiated_event_id = initiated_event_id
+        self.started_event_id = started_event_id
+        self.retry_state = retry_state
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Any: the pickle protocol's own type
+        return (_child_error, (self.__dict__.copy(),))
+
+
+def _child_error(fields: dict[str, Any]) -> ChildWorkflowError:  # Any: its fields
+    error = ChildWorkflowError.__new__(ChildWorkflowError, fields["_message"])
+    error.__dict__.update(fields)
+    return error
+
+
+class WorkflowAlreadyStartedError(FailureError):
     """Start was refused: the workflow id is taken. Choose another policy, or signal that run."""
 
     def __init__(self, workflow_id: str, workflow_type: str, run_id: str | None = None) -> None:
-        super().__init__(workflow_id, workflow_type, run_id)
+        super().__init__("Workflow execution already started")
+        self.args = (workflow_id, workflow_type, run_id)
         self.workflow_id = workflow_id
         self.workflow_type = workflow_type
         self.run_id = run_id
@@ -308,5 +343,6 @@ def is_cancelled_exception(exception: BaseException) -> bool:
     import asyncio  # Here, because a fifth of a program's start is spent on it.
 
     return isinstance(exception, asyncio.CancelledError | CancelledError) or (
-        isinstance(exception, ActivityError) and isinstance(exception.cause, CancelledError)
+        isinstance(exception, ActivityError | ChildWorkflowError)
+        and isinstance(exception.cause, CancelledError)
     )

@@ -102,6 +102,13 @@ SLOT_WAIT_MS = 5_000
 """A delivery waits so long for a slot before it is given back, perhaps to a worker that has one."""
 DRIVEN_BY_ARMER_MS = 2_000
 """Who arms something due within this time drives it too, beside the shard's owner."""
+ROW_LEASE_MS = 5_000
+"""Whoever does an act on another workflow has its row to itself for so long; then others may."""
+CHILD_WATCH_MIN_MS = 300_000
+CHILD_WATCH_MAX_MS = 3_600_000
+"""How often a child that exists is looked at, in case its shard has lost it or its end."""
+EXTERNAL_FULL_RETRY_MS = 1_000
+"""A signal to another workflow that has too many unread entries is offered again so often."""
 IDLE_POLL_MS = 1_000
 """Owners look at their shards at least this often; due rows wake them earlier."""
 MEMBERSHIP_TTL_MS = 4_000
@@ -194,6 +201,11 @@ UPDATES_MAX = 2_000
 """Updates that one run accepts: it remembers each id. Temporal's servers use the same bound."""
 UPDATES_SUGGEST = 1_800
 """From here on continue-as-new is suggested, so that none is refused."""
+PENDING_CHILDREN_MAX = 2_000
+PENDING_EXTERNALS_MAX = 2_000
+"""Signals to other workflows, and as many requests to cancel them."""
+CHILD_RUNS_MAX = 10_000
+"""Runs of a child's chain that are followed in search of its end."""
 INBOX_ENTRIES_MAX = 10_000
 """Unread entries of one run; further signals are refused until it has caught up."""
 HISTORY_EVENTS_SUGGEST = 4_096

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Required, TypedDict
 
 from orchestrator.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from orchestrator.core.start import Conflict, Reuse, StartOptions
+from orchestrator.core.start import StartOptions
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.replay.values import Values
 from orchestrator.units import to_ms_or_none
+from orchestrator.wire.options import Conflict, Reuse
 
 _REQUIRED = ("id", "task_queue")
 ABSENT = object()

@@ -20,6 +20,7 @@ from orchestrator.exceptions import (
     ApplicationError,
     ApplicationErrorCategory,
     CancelledError,
+    ChildWorkflowError,
     FailureError,
     PayloadTooLargeError,
     RetryState,
@@ -40,6 +41,7 @@ from orchestrator.wire.failure import (
     ActivityFailure,
     ApplicationFailure,
     CanceledFailure,
+    ChildWorkflowFailure,
     Failure,
     FailureDetail,
     ServerFailure,
@@ -181,6 +183,16 @@ def _detail(exception: BaseException, payload_converter: PayloadConverter) -> Fa
                 identity=exception.identity,
                 retry_outcome=_outcome(exception.retry_state),
             )
+        case ChildWorkflowError():
+            return ChildWorkflowFailure(
+                namespace=exception.namespace,
+                workflow_id=exception.workflow_id,
+                run_id=exception.run_id,
+                workflow_type=exception.workflow_type,
+                initiated_event_id=exception.initiated_event_id,
+                started_event_id=exception.started_event_id,
+                retry_outcome=_outcome(exception.retry_state),
+            )
         case _:
             return ApplicationFailure(error_type=type(exception).__name__)
 
@@ -279,7 +291,7 @@ def _payloads_of(detail: FailureDetail) -> tuple[Payload, ...]:
             return detail.details
         case TimeoutFailure():
             return detail.last_heartbeat_details
-        case ServerFailure() | ActivityFailure():
+        case ServerFailure() | ActivityFailure() | ChildWorkflowFailure():
             return ()
 
 
@@ -321,6 +333,18 @@ def _error_of(
                 identity=detail.identity,
                 activity_type=detail.activity_type,
                 activity_id=detail.activity_id,
+                retry_state=RetryState[outcome.name] if outcome is not None else None,
+            )
+        case ChildWorkflowFailure():
+            outcome = detail.retry_outcome
+            return ChildWorkflowError(
+                message,
+                namespace=detail.namespace,
+                workflow_id=detail.workflow_id,
+                run_id=detail.run_id,
+                workflow_type=detail.workflow_type,
+                initiated_event_id=detail.initiated_event_id,
+                started_event_id=detail.started_event_id,
                 retry_state=RetryState[outcome.name] if outcome is not None else None,
             )
 

@@ -27,7 +27,8 @@ def close_of(
 ) -> tuple[CommandEvent, Close]:
     """The closing event of `command`, and the close. It is forced when messages stay unseen."""
     task = state.task_completed_event_id
-    forced, nothing_left = unseen_messages > 0, _nothing_left(state)
+    forced = unseen_messages > 0
+    nothing_left = _nothing_left(state) and started_of(state).parent is None
     match command:
         case c.CompleteWorkflowExecution():
             completed = e.WorkflowExecutionCompleted(
@@ -88,6 +89,8 @@ def continue_as_new(
         first_run_id=before.first_run_id or state.run_id,
         continued_run_id=state.run_id,
         memo=before.memo if command.memo is None else command.memo,
+        parent=before.parent,
+        root=before.root,
     )
     successor = NewRun(
         run_id=run_id, started=started, run_timeout_ms=run_timeout_ms(started, now_ms=now_ms)
@@ -128,7 +131,7 @@ def started_of(state: ExecutionState) -> WorkflowExecutionStarted:
 
 
 def _nothing_left(state: ExecutionState) -> bool:
-    return not state.activities and not state.timers
+    return not state.activities and not state.timers and not state.children
 
 
 def _or_inherited(given: int | None, inherited: int | None) -> int | None:

@@ -19,12 +19,14 @@ from orchestrator.core.transition import (
     ActivityToCancel,
     ActivityToSchedule,
     Close,
+    DueKind,
     TimerToArm,
     UpdateStage,
 )
 from orchestrator.ids import ActivityKey, EventId, RunId, UpdateId
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
+from orchestrator.wire import relation_events as r
 from orchestrator.wire.events import CommandEvent, HistoryEvent
 from orchestrator.wire.inbox import ActivityCanceled
 
@@ -75,16 +77,22 @@ def handle(
             _accept_update(state, command, wishes, now_ms=now_ms)
         case c.CompleteUpdate():
             _complete_update(state, command, wishes, now_ms=now_ms)
+        case c.StartChildWorkflowExecution():
+            _start_child(state, command, wishes, now_ms=now_ms)
+        case c.SignalExternalWorkflowExecution():
+            _signal_external(state, command, wishes, now_ms=now_ms)
+        case c.RequestCancelExternalWorkflowExecution():
+            _cancel_external(state, command, wishes, now_ms=now_ms)
         case c.ContinueAsNewWorkflowExecution():
             event, close = continue_as_new(state, command, now_ms=now_ms, run_id=RunId(mint()))
             _record(state, event, wishes, now_ms=now_ms)
-            wishes.close = close
+            _close(wishes, close)
         case (
             c.CompleteWorkflowExecution() | c.FailWorkflowExecution() | c.CancelWorkflowExecution()
         ):
             event, close = close_of(state, command, unseen_messages=unseen_messages)
             _record(state, event, wishes, now_ms=now_ms)
-            wishes.close = close
+            _close(wishes, close)
         case _ as unknown:
             assert_never(unknown)
 
@@ -113,6 +121,13 @@ def _note(
             return e.WorkflowPropertiesModified(upserted_memo=notes, task_completed_event_id=task)
         case _ as unknown:
             assert_never(unknown)
+
+
+def _close(wishes: Wishes, close: Close) -> None:
+    """A closed run has no timers; what it sent to others is on its way all the same, and what
+    becomes of its children is a duty of the close."""
+    wishes.close = close
+    wishes.timers = [timer for timer in wishes.timers if timer.kind is DueKind.EXTERNAL]
 
 
 def _schedule_activity(
@@ -161,6 +176,76 @@ def _cancel_activity(
     _record(state, requested, wishes, now_ms=now_ms)
     entry = ActivityCanceled(run_id=state.run_id, scheduled_event_id=event_id)
     wishes.cancels.append(ActivityToCancel(event_id=EventId(event_id), entry=entry))
+
+
+def _start_child(
+    state: ExecutionState, command: c.StartChildWorkflowExecution, wishes: Wishes, *, now_ms: int
+) -> None:
+    initiated = r.StartChildWorkflowExecutionInitiated(
+        workflow_id=command.workflow_id,
+        workflow_type=command.workflow_type,
+        task_queue=command.task_queue,
+        input=command.input,
+        header=command.header,
+        execution_timeout_ms=command.execution_timeout_ms,
+        run_timeout_ms=command.run_timeout_ms,
+        task_timeout_ms=command.task_timeout_ms,
+        parent_close_policy=command.parent_close_policy,
+        id_reuse_policy=command.id_reuse_policy,
+        id_conflict_policy=command.id_conflict_policy,
+        retry_policy=command.retry_policy,
+        memo=command.memo,
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    event = _record(state, initiated, wishes, now_ms=now_ms)
+    _arm(wishes, event, DueKind.CHILD)
+
+
+def _signal_external(
+    state: ExecutionState,
+    command: c.SignalExternalWorkflowExecution,
+    wishes: Wishes,
+    *,
+    now_ms: int,
+) -> None:
+    initiated = r.SignalExternalWorkflowExecutionInitiated(
+        workflow_id=command.workflow_id,
+        signal_name=command.signal_name,
+        run_id=command.run_id,
+        input=command.input,
+        header=command.header,
+        child_initiated_event_id=command.child_initiated_event_id,
+        follows_event_id=state.newest_externals.get(command.workflow_id, 0),
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    event = _record(state, initiated, wishes, now_ms=now_ms)
+    _arm(wishes, event, DueKind.EXTERNAL)
+
+
+def _cancel_external(
+    state: ExecutionState,
+    command: c.RequestCancelExternalWorkflowExecution,
+    wishes: Wishes,
+    *,
+    now_ms: int,
+) -> None:
+    initiated = r.RequestCancelExternalWorkflowExecutionInitiated(
+        workflow_id=command.workflow_id,
+        run_id=command.run_id,
+        reason=command.reason,
+        child_initiated_event_id=command.child_initiated_event_id,
+        follows_event_id=state.newest_externals.get(command.workflow_id, 0),
+        task_completed_event_id=state.task_completed_event_id,
+    )
+    event = _record(state, initiated, wishes, now_ms=now_ms)
+    _arm(wishes, event, DueKind.EXTERNAL)
+
+
+def _arm(wishes: Wishes, event: HistoryEvent, kind: DueKind) -> None:
+    """The act of `event` is due at once: the row is all that stands between it and a crash."""
+    wishes.timers.append(
+        TimerToArm(event_id=EventId(event.event_id), fire_at_ms=event.time_ms, kind=kind)
+    )
 
 
 def _start_timer(

@@ -12,12 +12,15 @@ from typing import TypeVar, assert_never
 from orchestrator.core.state import (
     ExecutionState,
     PendingActivity,
+    PendingChild,
+    PendingExternal,
     PendingTimer,
     UpdateState,
 )
 from orchestrator.exceptions import OrchestratorError
 from orchestrator.ids import RunId, WorkflowId
 from orchestrator.wire import events as e
+from orchestrator.wire import relation_events as r
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.options import RunStatus
 
@@ -70,7 +73,7 @@ def apply(state: ExecutionState, event: HistoryEvent) -> None:
 
     Raises:
         HistoryGapError: `event.event_id` does not follow `state.last_event_id`.
-        ImpossibleEventError: it refers to an activity, timer or update that is not pending.
+        ImpossibleEventError: it refers to something that is not pending.
     """
     if event.event_id != state.last_event_id + 1:
         raise HistoryGapError(expected=state.last_event_id + 1, found=event.event_id)
@@ -102,6 +105,23 @@ def _apply_attributes(state: ExecutionState, event: HistoryEvent) -> None:
             _end_activity(state, ended.scheduled_event_id)
         case e.TimerFired(started_event_id=started_id):
             _end_timer(state, started_id)
+        case (
+            r.StartChildWorkflowExecutionFailed()
+            | r.ChildWorkflowExecutionStarted()
+            | r.ChildWorkflowExecutionCompleted()
+            | r.ChildWorkflowExecutionFailed()
+            | r.ChildWorkflowExecutionCanceled()
+            | r.ChildWorkflowExecutionTimedOut()
+            | r.ChildWorkflowExecutionTerminated()
+        ) as news:
+            _apply_child_news(state, event, news)
+        case (
+            r.SignalExternalWorkflowExecutionFailed()
+            | r.ExternalWorkflowExecutionSignaled()
+            | r.RequestCancelExternalWorkflowExecutionFailed()
+            | r.ExternalWorkflowExecutionCancelRequested()
+        ) as answer:
+            _end_external(state, answer.initiated_event_id)
         case e.WorkflowExecutionTimedOut():
             state.status = RunStatus.TIMED_OUT
         case e.WorkflowExecutionTerminated():
@@ -116,6 +136,9 @@ def _apply_attributes(state: ExecutionState, event: HistoryEvent) -> None:
             | e.WorkflowPropertiesModified()
             | e.WorkflowExecutionUpdateAccepted()
             | e.WorkflowExecutionUpdateCompleted()
+            | r.StartChildWorkflowExecutionInitiated()
+            | r.SignalExternalWorkflowExecutionInitiated()
+            | r.RequestCancelExternalWorkflowExecutionInitiated()
             | e.WorkflowExecutionCompleted()
             | e.WorkflowExecutionFailed()
             | e.WorkflowExecutionCanceled()
@@ -157,6 +180,14 @@ def _apply_command_event(
         case e.WorkflowExecutionUpdateCompleted():
             state.updates[wished.update_id].completed_event_id = event.event_id
             state.updates_open -= 1
+        case r.StartChildWorkflowExecutionInitiated():
+            state.children[event.event_id] = PendingChild(event.event_id, wished, event.time_ms)
+        case (
+            r.SignalExternalWorkflowExecutionInitiated()
+            | r.RequestCancelExternalWorkflowExecutionInitiated()
+        ):
+            state.externals[event.event_id] = PendingExternal(event.event_id, wished)
+            state.newest_externals[wished.workflow_id] = event.event_id
         case e.WorkflowExecutionCompleted():
             state.status = RunStatus.COMPLETED
         case e.WorkflowExecutionFailed():
@@ -175,6 +206,24 @@ def upserted(
     """`before` with `changes`, of which None removes; neither is changed."""
     after = {**before, **changes}
     return {name: value for name, value in after.items() if value is not None}
+
+
+def _apply_child_news(
+    state: ExecutionState,
+    event: HistoryEvent,
+    news: r.ChildWorkflowExecutionStarted | r.ChildEndEvent,
+) -> None:
+    if isinstance(news, r.ChildWorkflowExecutionStarted):
+        child = state.children[news.initiated_event_id]
+        child.started_event_id, child.run_id = event.event_id, RunId(news.run_id)
+    else:
+        del state.children[news.initiated_event_id]
+
+
+def _end_external(state: ExecutionState, event_id: int) -> None:
+    target = state.externals.pop(event_id).initiated.workflow_id
+    if state.newest_externals[target] == event_id:
+        del state.newest_externals[target]
 
 
 def _end_activity(state: ExecutionState, event_id: int) -> None:

@@ -4,8 +4,9 @@ An update becomes no event: it goes to the code as a request, which may become o
 update that was accepted before, or is among the same news, drops out; whoever sent it again waits
 for the outcome of the first.
 
-An entry for another run of the workflow id is void. A result for an activity, or a fired timer,
-that is no longer pending is late. Several entries are taken in the order of their numbers.
+An entry for another run of the workflow id is void. A result for an activity, a fired timer, or an
+answer of another workflow, that is no longer waited for is late. Several entries are taken in the
+order of their numbers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from orchestrator.core.fold import apply
+from orchestrator.core.relations import child_attributes, external_attributes
 from orchestrator.core.state import ExecutionState
 from orchestrator.core.transition import UpdateAnswer
 from orchestrator.core.updates import UpdateRequest, refusal, request_of
@@ -108,6 +110,23 @@ def _attributes(
             | inbox.ActivityCanceled()
         ):
             return _activity_attributes(state, body, news)
+        case (
+            inbox.ChildStarted()
+            | inbox.ChildStartFailed()
+            | inbox.ChildCompleted()
+            | inbox.ChildFailed()
+            | inbox.ChildCanceled()
+            | inbox.ChildTimedOut()
+            | inbox.ChildTerminated()
+        ):
+            return child_attributes(state, body)
+        case (
+            inbox.ExternalSignaled()
+            | inbox.ExternalSignalFailed()
+            | inbox.ExternalCancelRequested()
+            | inbox.ExternalCancelFailed()
+        ):
+            return external_attributes(state, body)
         case _ as unknown:
             assert_never(unknown)
 

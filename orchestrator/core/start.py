@@ -7,7 +7,6 @@ when the newest run is closed.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TypeVar
 
 import msgspec
@@ -29,27 +28,16 @@ from orchestrator.limits import (
     WORKFLOW_TASK_TIMEOUT_MS,
 )
 from orchestrator.wire import codec
-from orchestrator.wire.events import WorkflowExecutionStarted, WorkflowExecutionTerminated
+from orchestrator.wire.events import (
+    ParentExecution,
+    RootExecution,
+    WorkflowExecutionStarted,
+    WorkflowExecutionTerminated,
+)
 from orchestrator.wire.messages import StartRequest
-from orchestrator.wire.options import RetryOptions
+from orchestrator.wire.options import Conflict, RetryOptions, Reuse
 from orchestrator.wire.payload import Header, Payload
 from orchestrator.wire.tasks import FirstRun
-
-
-class Reuse(Enum):
-    """May the id of a closed run be used again?"""
-
-    ALLOW_DUPLICATE = "allow_duplicate"
-    ALLOW_DUPLICATE_FAILED_ONLY = "allow_duplicate_failed_only"
-    REJECT_DUPLICATE = "reject_duplicate"
-
-
-class Conflict(Enum):
-    """What to do about an open run."""
-
-    FAIL = "fail"
-    USE_EXISTING = "use_existing"
-    TERMINATE_EXISTING = "terminate_existing"
 
 
 class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +58,9 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     retry_policy: RetryOptions | None = None
     memo: dict[str, Payload] = {}
     identity: str = ""
+    parent: ParentExecution | None = None
+    """Of a child. Its refusal is remembered: it may be asked for again, but was answered."""
+    root: RootExecution | None = None
 
 
 def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
@@ -96,6 +87,8 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
         first_run_id=run_id,
         first_task_backoff_ms=_duration("start_delay_ms", options.start_delay_ms) or 0,
         memo=options.memo,
+        parent=options.parent,
+        root=options.root,
     )
     terminate = None
     if options.conflict is Conflict.TERMINATE_EXISTING:
@@ -109,6 +102,7 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
         terminate=terminate,
         after_completed=options.reuse is Reuse.ALLOW_DUPLICATE,
         after_failed=options.reuse is not Reuse.REJECT_DUPLICATE,
+        remember_refusal=options.parent is not None,
     )
 
 

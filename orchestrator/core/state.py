@@ -16,6 +16,11 @@ from orchestrator.wire.events import (
 )
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
+from orchestrator.wire.relation_events import (
+    RequestCancelExternalWorkflowExecutionInitiated,
+    SignalExternalWorkflowExecutionInitiated,
+    StartChildWorkflowExecutionInitiated,
+)
 from orchestrator.wire.search_attributes import SearchAttribute
 
 
@@ -44,6 +49,27 @@ class UpdateState:
 
     accepted_event_id: int
     completed_event_id: int | None = None
+
+
+@dataclass(slots=True)
+class PendingChild:
+    """A child without an end. `run_id` and `started_event_id` are set once it is known to exist."""
+
+    event_id: int
+    initiated: StartChildWorkflowExecutionInitiated
+    initiated_at_ms: int
+    started_event_id: int = 0
+    run_id: RunId | None = None
+
+
+@dataclass(slots=True)
+class PendingExternal:
+    """A signal to another workflow, or a request to cancel one, without an answer."""
+
+    event_id: int
+    initiated: (
+        SignalExternalWorkflowExecutionInitiated | RequestCancelExternalWorkflowExecutionInitiated
+    )
 
 
 @dataclass(slots=True)
@@ -76,6 +102,12 @@ class ExecutionState:
     long as the run."""
     updates_open: int = 0
     """How many of them are not completed."""
+    children: dict[int, PendingChild] = field(default_factory=dict[int, PendingChild])
+    """By initiated event id."""
+    externals: dict[int, PendingExternal] = field(default_factory=dict[int, PendingExternal])
+    """By initiated event id."""
+    newest_externals: dict[str, int] = field(default_factory=dict[str, int])
+    """Event id of the newest pending act on each other workflow."""
     task_completed_event_id: int = 0
     commands_missing: int = 0
     """Command events of the newest task that history does not hold yet."""

@@ -7,6 +7,8 @@ field's description. Durations are relative to the store's clock, points in time
 
 from __future__ import annotations
 
+from enum import Enum
+
 import msgspec
 
 from orchestrator.ids import (
@@ -29,10 +31,26 @@ from orchestrator.wire.events import (
     WorkflowExecutionTimedOut,
 )
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.inbox import ActivityCanceled, ActivityOutcome, InboxBody
+from orchestrator.wire.inbox import ActivityCanceled, ActivityOutcome, InboxBody, RelationAnswer
 from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
+
+
+class DueKind(Enum):
+    """What is due in `timers`."""
+
+    TIMER = "timer"
+    ACTIVITY = "activity"
+    CHILD = "child"
+    """A child that is not known to exist is to be started (again)."""
+    CHILD_WATCH = "child_watch"
+    """A child that is known to exist is looked at."""
+    EXTERNAL = "external"
+    """A signal to another workflow, or a request to cancel one, is to be delivered (again)."""
+    RUN_TIMEOUT = "run_timeout"
+    AFTER_CLOSE = "after_close"
+    RETENTION = "retention"
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +85,11 @@ class StartRun(_Record, frozen=True, kw_only=True):
     terminate: WorkflowExecutionTerminated | None = None
     after_completed: bool = True
     after_failed: bool = True
+    remember_refusal: bool = False
+    """A refusal stands under this run id: the same start is refused again for as long as a closed
+    run is kept, whatever becomes of the run that was in its way."""
+    only_refuse: bool = False
+    """Make no run; unless there is one of this run id, refuse."""
 
 
 class Append(_Record, frozen=True, kw_only=True):
@@ -105,10 +128,11 @@ class ActivityToCancel(_Record, frozen=True, kw_only=True):
 
 
 class TimerToArm(_Record, frozen=True, kw_only=True):
-    """A row for a timer."""
+    """A row for a timer, or for an act on another workflow."""
 
     event_id: EventId
     fire_at_ms: int
+    kind: DueKind = DueKind.TIMER
 
 
 class UpdateStage(_Record, frozen=True, kw_only=True):
@@ -137,8 +161,8 @@ class Close(_Record, frozen=True, kw_only=True):
     forced: bool = False
     successor: NewRun | None = None
     nothing_left: bool = False
-    """No timer or activity is pending: the store does at once what otherwise `after_close` would
-    do later, so that an ordinary end costs one write."""
+    """No timer, activity or child is pending, and no parent is to be told: the store does at once
+    what otherwise `after_close` would do later, so that an ordinary end costs one write."""
     keep_inbox: bool = False
     """Continue-as-new: what is unread stays for the successor. Otherwise it goes with the run."""
 
@@ -287,6 +311,25 @@ class Redispatch(_Record, frozen=True, kw_only=True):
     due_in_ms: int
     lost: bool = False
     """Count a loss in a row."""
+
+
+class Answer(_Record, frozen=True, kw_only=True):
+    """What another workflow answered goes into the inbox of `run_id`, and the rows that waited for
+    it go; both or neither.
+
+    The store looks whether one of the rows `kinds` of `event_id` is there, and with `due_at_ms`
+    that it is due then (the answer is of whoever moved it there last). Without any nothing is
+    written; without an open run `run_id` only the rows go. With `watch_in_ms` the row that watches
+    the child is armed.
+    """
+
+    workflow_id: WorkflowId
+    run_id: RunId
+    event_id: EventId
+    body: RelationAnswer
+    kinds: tuple[DueKind, ...]
+    due_at_ms: int | None = None
+    watch_in_ms: int | None = None
 
 
 class DispatchedTo(_Record, frozen=True, kw_only=True):

@@ -144,7 +144,8 @@ class Duties:
 
     async def _take(self, row: DueRow, *, now_ms: int) -> bool:
         try:
-            await self._timers.take(row, now_ms=now_ms)
+            for shard in await self._timers.take(row, now_ms=now_ms):
+                self.expect(shard, self._clock.now_ms())
         except Exception as error:  # the boundary of one row: the others must not wait for it
             self._on_error(f"acting on {row.kind.value} of {row.workflow_id}", error)
             return False

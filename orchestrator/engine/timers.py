@@ -1,4 +1,5 @@
-"""What is due in `timers`: timers of workflow code, deadlines of activities, ends of runs.
+"""What is due in `timers`: timers of workflow code, deadlines of activities, acts on other
+workflows, ends of runs.
 
 Reads the due row's facts, lets pure code judge, and asks the store to do it if nothing has moved.
 """
@@ -6,6 +7,7 @@ Reads the due row's facts, lets pure code judge, and asks the store to do it if 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import assert_never
 
 from orchestrator.core.attempts import (
@@ -22,9 +24,11 @@ from orchestrator.core.attempts import (
     lost,
     task_of,
 )
+from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import AttemptName, ForcedClose, Redispatch
 from orchestrator.engine.backlog import Backlog
-from orchestrator.ids import AttemptToken, Namespace, TaskQueue
+from orchestrator.engine.relations import Relations
+from orchestrator.ids import AttemptToken, Namespace, ShardId, TaskQueue
 from orchestrator.limits import REPEAT_ANYWAY_MS, SILENT_HOLDERS_MAX
 from orchestrator.ports.broker import ActivityQueue, Broker
 from orchestrator.ports.store import (
@@ -64,12 +68,21 @@ class Timers:
         self._dispatcher = dispatcher
         self._namespace = namespace
         self._retention_ms = retention_ms
+        self._relations = Relations(store, dispatcher)
         self._silences: dict[AttemptToken | None, int] = {}
         """Since when the holders of attempts were asked in vain."""
 
-    async def take(self, row: DueRow, *, now_ms: int) -> None:
-        """Act on one due row; a row that has moved or gone meanwhile is left alone."""
+    async def take(self, row: DueRow, *, now_ms: int) -> Sequence[ShardId]:
+        """Act on one due row; a row that has moved or gone meanwhile is left alone.
+
+        Returns the shards on which this has made something due at once."""
         match row.kind:
+            case DueKind.CHILD:
+                await self._relations.start_child(row, now_ms=now_ms)
+            case DueKind.CHILD_WATCH:
+                await self._relations.watch_child(row, now_ms=now_ms)
+            case DueKind.EXTERNAL:
+                await self._relations.deliver(row, now_ms=now_ms)
             case DueKind.TIMER:
                 await self._fire(row)
             case DueKind.ACTIVITY:
@@ -77,11 +90,15 @@ class Timers:
             case DueKind.RUN_TIMEOUT:
                 await self._time_out(row)
             case DueKind.AFTER_CLOSE:
+                armed = await self._relations.after_close(row, now_ms=now_ms)
                 await self._store.after_close_done(row, retention_ms=self._retention_ms)
+                shards = self._store.shards
+                return [shard_of(self._namespace, one, shards=shards) for one in armed]
             case DueKind.RETENTION:
                 await self._store.delete_run(row)
             case _ as unknown:
                 assert_never(unknown)
+        return ()
 
     async def _fire(self, row: DueRow) -> None:
         answer = await self._store.fire_timer(row)

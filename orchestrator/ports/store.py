@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from orchestrator.core.transition import (
+    Answer,
     Append,
     AttemptName,
     BeginAttempt,
@@ -28,6 +29,9 @@ from orchestrator.core.transition import (
     StartRun,
     TaskFailure,
     Transition,
+)
+from orchestrator.core.transition import (
+    DueKind as DueKind,
 )
 from orchestrator.ids import (
     ActivityKey,
@@ -336,16 +340,6 @@ class Redispatched(_Answer, frozen=True, kw_only=True):
     record: AttemptRecord
 
 
-class DueKind(Enum):
-    """What is due in `timers`."""
-
-    TIMER = "timer"
-    ACTIVITY = "activity"
-    RUN_TIMEOUT = "run_timeout"
-    AFTER_CLOSE = "after_close"
-    RETENTION = "retention"
-
-
 class DueRow(_Answer, frozen=True, kw_only=True):
     """One row of `timers`; `event_id` is 0 for kinds that concern the whole run."""
 
@@ -543,9 +537,23 @@ class DutyStore(Protocol):
         """A due timer becomes an inbox entry; None when its row is gone or not due."""
         ...
 
+    async def move_row(self, row: DueRow, *, due_in_ms: int) -> DueRow | None:
+        """Move a row on, and have it alone until then; None: it has moved or gone meanwhile."""
+        ...
+
+    async def row(
+        self, kind: DueKind, workflow_id: WorkflowId, run_id: RunId, event_id: EventId
+    ) -> DueRow | None:
+        """A row of `timers`; None when there is none."""
+        ...
+
+    async def answer(self, answer: Answer) -> Appended | NotOpen | None:
+        """What another workflow answered becomes an inbox entry; None when nobody waits for it."""
+        ...
+
     async def after_close_done(self, row: DueRow, *, retention_ms: int) -> None:
-        """Drop what a closed run still has in `timers`, move it from open to closed in the index,
-        arm its retention, remove the row."""
+        """Drop what a closed run still has in `timers` but its acts on other workflows, which are
+        done all the same; arm its retention, remove the row."""
         ...
 
     async def delete_run(self, row: DueRow) -> bool:

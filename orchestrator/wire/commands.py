@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import Priority, RetryOptions
+from orchestrator.wire.options import Conflict, ParentClosePolicy, Priority, RetryOptions, Reuse
 from orchestrator.wire.payload import Header, Payload
 from orchestrator.wire.search_attributes import SearchAttributeChanges, SearchAttributes
 
@@ -90,6 +90,49 @@ class CompleteUpdate(WireStruct, frozen=True, kw_only=True):
     failure: Failure | None = None
 
 
+class StartChildWorkflowExecution(WireStruct, frozen=True, kw_only=True):
+    """Start a child. `number` counts the run's children in program order."""
+
+    number: int
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    execution_timeout_ms: int | None = None
+    run_timeout_ms: int | None = None
+    task_timeout_ms: int | None = None
+    parent_close_policy: ParentClosePolicy = ParentClosePolicy.TERMINATE
+    id_reuse_policy: Reuse = Reuse.ALLOW_DUPLICATE
+    id_conflict_policy: Conflict = Conflict.FAIL
+    retry_policy: RetryOptions | None = None
+    memo: dict[str, Payload] = {}
+
+
+class SignalExternalWorkflowExecution(WireStruct, frozen=True, kw_only=True):
+    """Send a signal to another workflow, or to the child that an event of this run initiated.
+    `number` counts these signals in program order."""
+
+    number: int
+    workflow_id: str
+    signal_name: str
+    run_id: str | None = None
+    input: tuple[Payload, ...] = ()
+    header: Header = {}
+    child_initiated_event_id: int = 0
+
+
+class RequestCancelExternalWorkflowExecution(WireStruct, frozen=True, kw_only=True):
+    """Ask another workflow to end, or the child that an event of this run initiated. `number`
+    counts these requests in program order."""
+
+    number: int
+    workflow_id: str
+    run_id: str | None = None
+    reason: str = ""
+    child_initiated_event_id: int = 0
+
+
 class CompleteWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """The code returned."""
 
@@ -133,6 +176,9 @@ Command: TypeAlias = (
     | ModifyWorkflowProperties
     | AcceptUpdate
     | CompleteUpdate
+    | StartChildWorkflowExecution
+    | SignalExternalWorkflowExecution
+    | RequestCancelExternalWorkflowExecution
     | CompleteWorkflowExecution
     | FailWorkflowExecution
     | CancelWorkflowExecution

@@ -11,11 +11,27 @@ from __future__ import annotations
 from enum import Enum
 from typing import TypeAlias, get_args
 
+from orchestrator.wire import relation_events as r
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.options import Priority, RetryOptions, RetryOutcome, RunInitiator
 from orchestrator.wire.payload import Header, Payload
 from orchestrator.wire.search_attributes import SearchAttributeChanges, SearchAttributes
+
+
+class ParentExecution(WireStruct, frozen=True, kw_only=True):
+    """The run that started a child, and its event that says so."""
+
+    workflow_id: str
+    run_id: str
+    initiated_event_id: int
+
+
+class RootExecution(WireStruct, frozen=True, kw_only=True):
+    """The run above all parents, which itself has none."""
+
+    workflow_id: str
+    run_id: str
 
 
 class WorkflowExecutionStarted(WireStruct, frozen=True, kw_only=True):
@@ -48,6 +64,8 @@ class WorkflowExecutionStarted(WireStruct, frozen=True, kw_only=True):
     initiator: RunInitiator | None = None
     last_completion_result: Payload | None = None
     continued_failure: Failure | None = None
+    parent: ParentExecution | None = None
+    root: RootExecution | None = None
 
 
 class WorkflowExecutionCompleted(WireStruct, frozen=True, kw_only=True):
@@ -362,6 +380,20 @@ EventAttributes: TypeAlias = (
     | MarkerRecorded
     | UpsertWorkflowSearchAttributes
     | WorkflowPropertiesModified
+    | r.StartChildWorkflowExecutionInitiated
+    | r.StartChildWorkflowExecutionFailed
+    | r.ChildWorkflowExecutionStarted
+    | r.ChildWorkflowExecutionCompleted
+    | r.ChildWorkflowExecutionFailed
+    | r.ChildWorkflowExecutionCanceled
+    | r.ChildWorkflowExecutionTimedOut
+    | r.ChildWorkflowExecutionTerminated
+    | r.SignalExternalWorkflowExecutionInitiated
+    | r.SignalExternalWorkflowExecutionFailed
+    | r.ExternalWorkflowExecutionSignaled
+    | r.RequestCancelExternalWorkflowExecutionInitiated
+    | r.RequestCancelExternalWorkflowExecutionFailed
+    | r.ExternalWorkflowExecutionCancelRequested
 )
 
 CommandEvent: TypeAlias = (
@@ -374,6 +406,9 @@ CommandEvent: TypeAlias = (
     | MarkerRecorded
     | UpsertWorkflowSearchAttributes
     | WorkflowPropertiesModified
+    | r.StartChildWorkflowExecutionInitiated
+    | r.SignalExternalWorkflowExecutionInitiated
+    | r.RequestCancelExternalWorkflowExecutionInitiated
     | WorkflowExecutionCompleted
     | WorkflowExecutionFailed
     | WorkflowExecutionCanceled

@@ -61,6 +61,20 @@ class ActivityFailure(WireStruct, frozen=True, kw_only=True, tag_field="kind", t
     retry_outcome: RetryOutcome | None = None
 
 
+class ChildWorkflowFailure(
+    WireStruct, frozen=True, kw_only=True, tag_field="kind", tag="child_workflow"
+):
+    """A child ended badly; the reason is the cause."""
+
+    namespace: str
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    initiated_event_id: int
+    started_event_id: int
+    retry_outcome: RetryOutcome | None = None
+
+
 FailureDetail: TypeAlias = (
     ApplicationFailure
     | CanceledFailure
@@ -68,6 +82,7 @@ FailureDetail: TypeAlias = (
     | TimeoutFailure
     | ServerFailure
     | ActivityFailure
+    | ChildWorkflowFailure
 )
 
 

@@ -61,6 +61,103 @@ class TimerDue(WireStruct, frozen=True, kw_only=True):
     started_event_id: int
 
 
+class ChildStarted(WireStruct, frozen=True, kw_only=True):
+    """A child exists."""
+
+    run_id: str
+    initiated_event_id: int
+    child_run_id: str
+
+
+class ChildStartFailed(WireStruct, frozen=True, kw_only=True):
+    """A child was refused: its id is taken."""
+
+    run_id: str
+    initiated_event_id: int
+    child_run_id: str
+
+
+class ChildCompleted(WireStruct, frozen=True, kw_only=True):
+    """A child returned; like every end of a child, this implies that it was
+    started. `child_run_id` is the child's first run, by which it is known."""
+
+    run_id: str
+    initiated_event_id: int
+    child_run_id: str
+    last_run_id: str
+    result: Payload | None = None
+
+
+class ChildFailed(WireStruct, frozen=True, kw_only=True):
+    """A child failed."""
+
+    run_id: str
+    initiated_event_id: int
+    child_run_id: str
+    last_run_id: str
+    failure: Failure
+    retry_outcome: RetryOutcome | None = None
+
+
+class ChildCanceled(WireStruct, frozen=True, kw_only=True):
+    """A child ended as cancelled."""
+
+    run_id: str
+    initiated_event_id: int
+    child_run_id: str
+    last_run_id: str
+    details: tuple[Payload, ...] = ()
+
+
+class ChildTimedOut(WireStruct, frozen=True, kw_only=True):
+    """A child's time was over."""
+
+    run_id: str
+    initiated_event_id: int
+    child_run_id: str
+    last_run_id: str
+    retry_outcome: RetryOutcome | None = None
+
+
+class ChildTerminated(WireStruct, frozen=True, kw_only=True):
+    """A child was ended from outside."""
+
+    run_id: str
+    initiated_event_id: int
+    child_run_id: str
+    last_run_id: str
+    reason: str = ""
+    details: tuple[Payload, ...] = ()
+
+
+class ExternalSignaled(WireStruct, frozen=True, kw_only=True):
+    """A signal to another workflow is in its inbox."""
+
+    run_id: str
+    initiated_event_id: int
+
+
+class ExternalSignalFailed(WireStruct, frozen=True, kw_only=True):
+    """A signal to another workflow found no open run."""
+
+    run_id: str
+    initiated_event_id: int
+
+
+class ExternalCancelRequested(WireStruct, frozen=True, kw_only=True):
+    """A request to cancel another workflow is in its inbox."""
+
+    run_id: str
+    initiated_event_id: int
+
+
+class ExternalCancelFailed(WireStruct, frozen=True, kw_only=True):
+    """A request to cancel another workflow found no open run."""
+
+    run_id: str
+    initiated_event_id: int
+
+
 class AttemptStarted(WireStruct, frozen=True, kw_only=True):
     """The attempt that decided: who ran it, since when, and what went wrong before."""
 
@@ -112,8 +209,25 @@ ActivityOutcome: TypeAlias = (
     ActivityCompleted | ActivityFailed | ActivityTimedOut | ActivityCanceled
 )
 
+ChildOutcome: TypeAlias = (
+    ChildCompleted | ChildFailed | ChildCanceled | ChildTimedOut | ChildTerminated
+)
+
+ExternalAnswer: TypeAlias = (
+    ExternalSignaled | ExternalSignalFailed | ExternalCancelRequested | ExternalCancelFailed
+)
+
+RelationAnswer: TypeAlias = ChildStarted | ChildStartFailed | ChildOutcome | ExternalAnswer
+"""What other workflows answered to what a run initiated."""
+
 InboxBody: TypeAlias = (
-    FirstTask | SignalReceived | CancelReceived | UpdateReceived | TimerDue | ActivityOutcome
+    FirstTask
+    | SignalReceived
+    | CancelReceived
+    | UpdateReceived
+    | TimerDue
+    | ActivityOutcome
+    | RelationAnswer
 )
 
 

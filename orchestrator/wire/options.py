@@ -50,6 +50,30 @@ class RunStatus(Enum):
     CONTINUED_AS_NEW = "continued_as_new"
 
 
+class Reuse(Enum):
+    """May the id of a closed run be used again?"""
+
+    ALLOW_DUPLICATE = "allow_duplicate"
+    ALLOW_DUPLICATE_FAILED_ONLY = "allow_duplicate_failed_only"
+    REJECT_DUPLICATE = "reject_duplicate"
+
+
+class Conflict(Enum):
+    """What to do about an open run."""
+
+    FAIL = "fail"
+    USE_EXISTING = "use_existing"
+    TERMINATE_EXISTING = "terminate_existing"
+
+
+class ParentClosePolicy(Enum):
+    """What becomes of a child when its parent's run has closed."""
+
+    TERMINATE = "terminate"
+    ABANDON = "abandon"
+    REQUEST_CANCEL = "request_cancel"
+
+
 class QueryReject(Enum):
     """Which runs do not answer a query but say how they stand."""
 

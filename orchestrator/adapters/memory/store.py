@@ -14,6 +14,7 @@ from orchestrator.adapters.memory.store_activities import MemoryActivities
 from orchestrator.adapters.memory.store_duties import MemoryDuties
 from orchestrator.adapters.memory.store_idle import MemoryIdle
 from orchestrator.adapters.memory.store_presence import MemoryPresence
+from orchestrator.adapters.memory.store_relations import MemoryRelations
 from orchestrator.adapters.memory.store_runs import MemoryRuns
 from orchestrator.adapters.memory.store_state import MemoryState
 from orchestrator.adapters.memory.store_visibility import MemoryVisibility
@@ -22,7 +23,13 @@ from orchestrator.limits import RETENTION_MS, SHARDS
 
 
 class MemoryStore(
-    MemoryRuns, MemoryActivities, MemoryDuties, MemoryPresence, MemoryVisibility, MemoryIdle
+    MemoryRuns,
+    MemoryActivities,
+    MemoryDuties,
+    MemoryRelations,
+    MemoryPresence,
+    MemoryVisibility,
+    MemoryIdle,
 ):
     """Implements `orchestrator.ports.store.Store`. Equal seeds and clocks give equal answers."""
 

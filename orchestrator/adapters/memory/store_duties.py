@@ -91,7 +91,8 @@ class MemoryDuties:
             return
         record = state.runs.get((row.workflow_id, row.run_id))
         for key in [key for key in state.timers if key[1:3] == (row.workflow_id, row.run_id)]:
-            del state.timers[key]
+            if key[0] is not DueKind.EXTERNAL:
+                del state.timers[key]
         if record is None or record.status is RunStatus.RUNNING:
             return
         state.arm_retention(record, now_ms=now_ms, retention_ms=retention_ms)
@@ -102,6 +103,8 @@ class MemoryDuties:
         if not self._is_due(row, DueKind.RETENTION, now_ms):
             return False
         del state.timers[_key(row)]
+        if state.refusals.pop((row.workflow_id, row.run_id), None) is not None:
+            return True
         record = state.runs.get((row.workflow_id, row.run_id))
         if record is None or record.status is RunStatus.RUNNING:
             return False

@@ -10,6 +10,7 @@ import msgspec
 from orchestrator.adapters.memory.store_reads import MemoryReads
 from orchestrator.adapters.memory.store_state import (
     Attempt,
+    Refusal,
     RunRecord,
     WakeupRow,
     Workflow,
@@ -42,6 +43,7 @@ from orchestrator.ports.store import (
     DueKind,
     Duplicate,
     Full,
+    Head,
     NotOpen,
     Refused,
     Stale,
@@ -65,6 +67,11 @@ class MemoryRuns(MemoryReads):
         if (start.workflow_id, run_id) in state.runs:
             wake = _first_wake(workflow, run_id)
             return Started(run_id=run_id, new=False, now_ms=now_ms, wake=wake)
+        refused = state.refusals.get((start.workflow_id, run_id))
+        if refused is not None:
+            return _refused(refused, now_ms)
+        if start.only_refuse:
+            return self._refuse(start, None if workflow is None else workflow.head, now_ms)
         if workflow is not None:
             head = workflow.head
             if head.status is RunStatus.RUNNING:
@@ -76,13 +83,7 @@ class MemoryRuns(MemoryReads):
             else:
                 allowed = start.after_failed
             if not allowed:
-                record = state.runs[start.workflow_id, head.run_id]
-                return StartRefused(
-                    run_id=head.run_id,
-                    workflow_type=record.started.workflow_type,
-                    status=head.status,
-                    now_ms=now_ms,
-                )
+                return self._refuse(start, head, now_ms)
             if head.status is RunStatus.RUNNING and start.terminate is not None:
                 state.force(
                     start.workflow_id, start.terminate, status=RunStatus.TERMINATED, now_ms=now_ms
@@ -256,6 +257,17 @@ class MemoryRuns(MemoryReads):
             )
         return Closed(run_id=target, now_ms=now_ms, woken=woken)
 
+    def _refuse(self, start: StartRun, head: Head | None, now_ms: int) -> StartRefused:
+        refusal = Refusal(start.run.run_id, start.run.started.workflow_type, RunStatus.TERMINATED)
+        if head is not None:
+            record = self._state.runs[start.workflow_id, head.run_id]
+            refusal = Refusal(head.run_id, record.started.workflow_type, head.status)
+        if start.remember_refusal:
+            self._state.remember_refusal(
+                start.workflow_id, start.run.run_id, refusal, now_ms=now_ms
+            )
+        return _refused(refusal, now_ms)
+
     def _record(self, workflow_id: WorkflowId, run_id: RunId) -> RunRecord:
         return self._state.runs[workflow_id, run_id]
 
@@ -308,10 +320,10 @@ class MemoryRuns(MemoryReads):
         self._state.keep_answers(transition.workflow_id, transition.answers, now_ms=now_ms)
         if transition.updates or transition.answers:
             self._state.notify(transition.workflow_id, closed=False)
+        for timer in transition.timers:
+            timers[timer.kind, *identity, timer.event_id] = timer.fire_at_ms
         if transition.close is not None:
             return  # What a closing commit asks for beside has no run to belong to.
-        for timer in transition.timers:
-            timers[DueKind.TIMER, *identity, timer.event_id] = timer.fire_at_ms
         for activity in transition.activities:
             record.attempts[activity.event_id] = _scheduled(activity)
             timers[DueKind.ACTIVITY, *identity, activity.event_id] = activity.due_at_ms
@@ -350,6 +362,15 @@ class MemoryRuns(MemoryReads):
                     attempt=found.attempt,
                 )
             )
+
+
+def _refused(refusal: Refusal, now_ms: int) -> StartRefused:
+    return StartRefused(
+        run_id=refusal.run_id,
+        workflow_type=refusal.workflow_type,
+        status=refusal.status,
+        now_ms=now_ms,
+    )
 
 
 def _fits(workflow: Workflow, transition: Transition) -> bool:

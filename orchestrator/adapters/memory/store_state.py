@@ -106,6 +106,15 @@ class Workflow:
         self.messages.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A start that was refused for good: the run that was in its way, if there was one."""
+
+    run_id: RunId
+    workflow_type: str
+    status: RunStatus
+
+
 TimerKey = tuple[DueKind, WorkflowId, RunId, EventId]
 
 
@@ -126,6 +135,7 @@ class MemoryState:
         self.shards = shards
         self.workflows: dict[WorkflowId, Workflow] = {}
         self.runs: dict[tuple[WorkflowId, RunId], RunRecord] = {}
+        self.refusals: dict[tuple[WorkflowId, RunId], Refusal] = {}
         self.timers: dict[TimerKey, int] = {}
         self.members: dict[ProcessName, int] = {}
         self.present: dict[ProcessName, int] = {}
@@ -272,6 +282,14 @@ class MemoryState:
         """Why an update was not let in, as long as that is kept."""
         until_ms, reply = self._replies.get((workflow_id, operation_id), (0, None))
         return reply if until_ms > now_ms else None
+
+    def remember_refusal(
+        self, workflow_id: WorkflowId, run_id: RunId, refusal: Refusal, *, now_ms: int
+    ) -> None:
+        """Keep a refused start as long as a closed run."""
+        self.refusals[workflow_id, run_id] = refusal
+        key = (DueKind.RETENTION, workflow_id, run_id, EventId(0))
+        self.timers[key] = now_ms + self.retention_ms
 
     def arm_retention(self, record: RunRecord, *, now_ms: int, retention_ms: int) -> None:
         """Arm the retention of a closed run."""

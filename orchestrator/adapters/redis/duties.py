@@ -25,6 +25,7 @@ from orchestrator.ports.store import (
 from orchestrator.wire.events import ActivityTaskScheduled, TimerStarted
 from orchestrator.wire.inbox import TimerDue
 from orchestrator.wire.options import RunStatus
+from orchestrator.wire.relation_events import StartChildWorkflowExecutionInitiated
 
 
 class RedisDuties(RedisRuns):
@@ -135,7 +136,7 @@ class RedisDuties(RedisRuns):
         }
 
     async def _armed(self, due: DueRow) -> list[str]:
-        """The rows of all timers and activities that the run ever had."""
+        """The rows of all timers, activities and children that the run ever had."""
         identity = (due.workflow_id, due.run_id)
         rows: list[str] = []
         async for page in self.history(*identity):
@@ -145,6 +146,9 @@ class RedisDuties(RedisRuns):
                         rows.append(_row(DueKind.TIMER, *identity, event.event_id))
                     case ActivityTaskScheduled():
                         rows.append(_row(DueKind.ACTIVITY, *identity, event.event_id))
+                    case StartChildWorkflowExecutionInitiated():
+                        rows.append(_row(DueKind.CHILD, *identity, event.event_id))
+                        rows.append(_row(DueKind.CHILD_WATCH, *identity, event.event_id))
                     case _:
                         pass
         return rows

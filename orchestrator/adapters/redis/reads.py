@@ -29,7 +29,7 @@ class RedisReads(Part):
             self._hash(self._keys.of_run("run", workflow_id, target)),
             self.ending(workflow_id, target),
         )
-        if "run_id" not in head or not record:
+        if "run_id" not in head or not record or "refused_for" in record:
             return None
         status = RunStatus(record["status"])
         last_event_id = int(record.get("last_event_id", head["last_event_id"]))

@@ -62,6 +62,8 @@ class RedisRuns(RedisReads):
             "attach": start.attach,
             "after_completed": start.after_completed,
             "after_failed": start.after_failed,
+            "remember_refusal": start.remember_refusal,
+            "only_refuse": start.only_refuse,
         }
         old = run_id
         while True:
@@ -263,6 +265,8 @@ class RedisRuns(RedisReads):
             "member": member(workflow_id, run.run_id),
             "timeout_row": row(DueKind.RUN_TIMEOUT, workflow_id, run.run_id),
             "delay_ms": run.first_task_delay_ms,
+            "retention_row": row(DueKind.RETENTION, workflow_id, run.run_id),
+            "retention_ms": self._retention_ms,
         }
         if run.run_timeout_ms is not None:
             fields["run_timeout_ms"] = run.run_timeout_ms
@@ -321,7 +325,7 @@ class RedisRuns(RedisReads):
                 for cancel in transition.cancels
             ],
             "timers": [
-                {"row": row(DueKind.TIMER, *identity, timer.event_id), "due": timer.fire_at_ms}
+                {"row": row(timer.kind, *identity, timer.event_id), "due": timer.fire_at_ms}
                 for timer in transition.timers
             ],
             "disarm": [row(DueKind.TIMER, *identity, event_id) for event_id in transition.disarm],

@@ -74,6 +74,10 @@ class Scripts:
         """Drop rows of a closed run, arm its retention."""
         return await self._call("after_close_done", keys, fields)
 
+    async def answer_row(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Put the answer of an act on another workflow into the inbox, remove its rows."""
+        return await self._call("answer_row", keys, fields)
+
     async def append_entry(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Put an entry into the inbox of the newest run, and wake it once."""
         return await self._call("append_entry", keys, fields)
@@ -114,6 +118,10 @@ class Scripts:
         """Renew a membership, drop those that ran out, tell who is left."""
         return await self._call("join_members", keys, fields)
 
+    async def lease_row(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Move a row of timers on, unless it has moved or gone."""
+        return await self._call("lease_row", keys, fields)
+
     async def move_row(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Extend the row of a task, or hand the run back."""
         return await self._call("move_row", keys, fields)
@@ -145,6 +153,7 @@ class Scripts:
 
 _NAMES = (
     "after_close_done",
+    "answer_row",
     "append_entry",
     "begin_attempt",
     "commit_transition",
@@ -155,6 +164,7 @@ _NAMES = (
     "force_close",
     "heartbeat_attempt",
     "join_members",
+    "lease_row",
     "move_row",
     "read_due",
     "redispatch_attempt",

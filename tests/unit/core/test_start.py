@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.start import Conflict, Reuse, StartOptions, options_of, start_of
+from orchestrator.core.start import StartOptions, options_of, start_of
 from orchestrator.core.transition import StartRun
 from orchestrator.exceptions import InvalidNameError, RPCError
 from orchestrator.limits import DURATION_MS_MAX
 from orchestrator.wire import codec
+from orchestrator.wire.options import Conflict, Reuse
 from tests.unit.core.histories import T0
 
 

@@ -66,6 +66,7 @@ for _, resolved in ipairs(a.resolved) do
   redis.call('ZREM', TIMERS, resolved.row)
 end
 for _, row in ipairs(a.disarm) do redis.call('ZREM', TIMERS, row) end
+for _, timer in ipairs(a.timers) do redis.call('ZADD', TIMERS, int(timer.due), timer.row) end
 if a.close then
   end_run(head, a.close.status, a.close)
   local woken = false
@@ -74,7 +75,6 @@ if a.close then
 end
 if a.sticky then set_head(head, {sticky = a.sticky}) end
 if a.unfinished then set_head(head, {unfinished = '1'}) end
-for _, timer in ipairs(a.timers) do redis.call('ZADD', TIMERS, int(timer.due), timer.row) end
 for _, new in ipairs(a.activities) do
   local record = {}
   for name, value in pairs(new.fields) do record[new.id .. '.' .. name] = value end

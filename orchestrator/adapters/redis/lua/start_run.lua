@@ -1,14 +1,30 @@
 #!lua
 -- start_run.lua: make a run, or do what the policies say.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
--- ARGV[1]: a msgpack map of workflow_id, run, attach, after_completed, after_failed, mark,
---   first_repeat_ms; optional close, expected_run_id
+-- ARGV[1]: a msgpack map of workflow_id, run, attach, after_completed, after_failed, remember_refusal,
+--   only_refuse, mark, first_repeat_ms; optional close, expected_run_id
 -- Returns: started | again | attached | refused | moved (another run is open: its keys are needed)
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
 if redis.call('EXISTS', NEXT_RUN) == 1 then
+  local refused = redis.call('HMGET', NEXT_RUN, 'refused_for', 'workflow_type', 'refused_status')
+  if refused[1] then
+    return answer{kind = 'refused', run_id = refused[1], workflow_type = refused[2], status = refused[3]}
+  end
   return answer{kind = 'again', woken = first_wake(head, a.run.run_id), task_queue = head.task_queue, sticky = head.sticky}
 end
+-- A refusal that is remembered is a record without a run: closed, and gone with its retention.
+local function refuse()
+  local found = {kind = 'refused', run_id = head.run_id or a.run.run_id, status = head.status or 'terminated',
+    workflow_type = head.workflow_type or a.run.workflow_type}
+  if a.remember_refusal then
+    set(NEXT_RUN, {run_id = a.run.run_id, workflow_id = a.workflow_id, status = 'terminated',
+      refused_for = found.run_id, refused_status = found.status, workflow_type = found.workflow_type})
+    arm_retention(a.run)
+  end
+  return answer(found)
+end
+if a.only_refuse then return refuse() end
 if head.run_id then
   local allowed
   if head.status == 'running' then
@@ -19,9 +35,7 @@ if head.run_id then
   else
     allowed = a.after_failed
   end
-  if not allowed then
-    return answer{kind = 'refused', run_id = head.run_id, workflow_type = head.workflow_type, status = head.status}
-  end
+  if not allowed then return refuse() end
   if head.status == 'running' then
     if a.expected_run_id ~= head.run_id then return answer{kind = 'moved', run_id = head.run_id} end
     force(head, a.close, a.run.token)
