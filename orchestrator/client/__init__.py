@@ -15,13 +15,17 @@ from orchestrator.client.descriptions import (
     WorkflowExecutionStatus,
 )
 from orchestrator.client.failures import (
+    RPCTimeoutOrCancelledError,
     WorkflowContinuedAsNewError,
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.options import WorkflowStartOptions
+from orchestrator.client.updates import WorkflowUpdateHandle, WorkflowUpdateStage
 from orchestrator.wire.history_json import WorkflowHistory
 
 __all__ = [
@@ -39,4 +43,9 @@ __all__ = [
     "WorkflowContinuedAsNewError",
     "WorkflowQueryFailedError",
     "WorkflowQueryRejectedError",
+    "RPCTimeoutOrCancelledError",
+    "WorkflowUpdateHandle",
+    "WorkflowUpdateStage",
+    "WorkflowUpdateFailedError",
+    "WorkflowUpdateRPCTimeoutOrCancelledError",
 ]

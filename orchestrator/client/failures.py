@@ -48,3 +48,27 @@ class WorkflowQueryFailedError(OrchestratorError):
     def cause(self) -> BaseException | None:
         """What the handler raised."""
         return self.__cause__
+
+
+class WorkflowUpdateFailedError(OrchestratorError):
+    """An update was rejected, its handler failed, or its run ended before it did; `cause` says
+    which."""
+
+    @property
+    def cause(self) -> BaseException | None:
+        """What the validator or the handler raised."""
+        return self.__cause__
+
+
+class RPCTimeoutOrCancelledError(OrchestratorError):
+    """Who waited for an operation gave up."""
+
+
+class WorkflowUpdateRPCTimeoutOrCancelledError(RPCTimeoutOrCancelledError):
+    """Who waited for an update gave up; the update is not affected."""
+
+    def __str__(self) -> str:
+        return (
+            "the wait for an update timed out or was cancelled; the update goes on: wait for it "
+            "again under its id"
+        )

@@ -24,6 +24,8 @@ from orchestrator.client.failures import (
 from orchestrator.client.options import ABSENT, arguments
 from orchestrator.client.queries import ask
 from orchestrator.client.results import closing_event, not_found, not_open, outcome_of, view_of
+from orchestrator.client.update_calls import SelfT, UpdateCalls
+from orchestrator.client.updates import too_many_unread
 from orchestrator.common import QueryRejectCondition
 from orchestrator.core.transition import Append, ForcedClose
 from orchestrator.definition.handlers import handler_name
@@ -45,14 +47,13 @@ from orchestrator.wire.inbox import CancelReceived, SignalReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services
 
-SelfT = TypeVar("SelfT")
 ReturnT = TypeVar("ReturnT")
 _Param = TypeVar("_Param")
 _Params = ParamSpec("_Params")
 _Answer = TypeVar("_Answer")
 
 
-class WorkflowHandle(Generic[SelfT, ReturnT]):
+class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
     """A run, or the newest run of a workflow id."""
 
     def __init__(
@@ -395,11 +396,7 @@ class WorkflowHandle(Generic[SelfT, ReturnT]):
             case Duplicate():
                 pass  # The first call's answer was lost.
             case Full(unread=unread):
-                raise RPCError(
-                    f"workflow {self._id!r} has {unread} unread entries; send more when its "
-                    "workers have caught up",
-                    RPCStatusCode.RESOURCE_EXHAUSTED,
-                )
+                raise too_many_unread(self._id, unread)
             case NotOpen():
                 raise not_open(self._services, self._id, self._run_id, answer)
 

@@ -44,11 +44,11 @@ async def closing_event(
     """
     notice, target = asyncio.Event(), None if run_id is None else RunId(run_id)
     store = services.store
-    watch = await _patiently(services, partial(store.watch, workflow_id, notice.set))
+    watch = await patiently(services, partial(store.watch, workflow_id, notice.set))
     try:
         while True:
             notice.clear()
-            ending = await _patiently(services, partial(store.ending, workflow_id, target))
+            ending = await patiently(services, partial(store.ending, workflow_id, target))
             if ending is None:
                 raise not_found(services, workflow_id, target)
             target, closing = ending.run_id, ending.closing
@@ -130,7 +130,7 @@ def not_open(
     return RPCError(f"workflow {workflow_id!r} is not open: {found}", RPCStatusCode.NOT_FOUND)
 
 
-async def _patiently(services: Services, call: Callable[[], Awaitable[_T]]) -> _T:
+async def patiently(services: Services, call: Callable[[], Awaitable[_T]]) -> _T:
     """The answer of a call that may be repeated, once a second while the store is away."""
     while True:
         try:
