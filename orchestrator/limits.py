@@ -17,6 +17,14 @@ TASK_QUEUE_BYTES_MAX = 200
 # Sizes -----------------------------------------------------------------------------------------
 PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
 """One argument or result. Larger values belong in a store of their own, passed by reference."""
+CODEC_CALLS_IN_FLIGHT_MAX = 16
+"""Calls of a payload codec for one message; a codec may ask a server for each."""
+CODEC_INLINE_BYTES_MAX = 64 * 1024
+"""Work on more bytes than this takes longer than a millisecond: it is done in a thread."""
+DECOMPRESSED_BYTES_MAX = 64 * 1024 * 1024
+"""Of one payload; what says that it is larger is not unpacked."""
+TYPE_ADAPTERS_MAX = 1_000
+"""Annotations whose validators are kept; making one takes milliseconds."""
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 """The arguments of one call together, and a request. A task holds more beside its arguments, and
 RabbitMQ 4 refuses messages of 16 MiB by closing the channel."""
@@ -67,6 +75,8 @@ COMMIT_REPEATS_MAX = 20
 WORKFLOW_TASK_TIMEOUT_MS = 10_000
 """How long a worker may hold a workflow task unheard of before it is repeated (Temporal: 10 s)."""
 WORKFLOW_TASK_TIMEOUT_MAX_MS = 120_000
+CODEC_TIMEOUT_MS = 30_000
+"""For one call of a payload codec; then its task fails, and is tried again later."""
 TASK_EXTENSION_MS = 5_000
 """A worker that is still busy moves its row on this often."""
 WAKEUP_REPEATS_MS = (2_000, 5_000, 10_000, 20_000, 30_000)

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from orchestrator.activity import ActivityCancellationDetails
+from orchestrator.converter import DataConverter
 from orchestrator.core.attempts import canceled, completed, failed
 from orchestrator.core.task_token import TaskToken
 from orchestrator.core.timeouts import detached_due_in_ms
@@ -24,7 +25,6 @@ from orchestrator.ids import AttemptToken, RunId, WorkflowId
 from orchestrator.limits import ASK_HOLDER_MS, MEETINGS_MAX, PENDING_LOOKS_MAX
 from orchestrator.ports.store import AttemptRecord, AttemptState, Finished, Gone
 from orchestrator.relay.certainty import until_known
-from orchestrator.replay.values import Values
 from orchestrator.wire.events import ActivityTaskScheduled
 from orchestrator.wire.inbox import AttemptStarted
 from orchestrator.wiring import Services
@@ -72,7 +72,11 @@ class AsyncActivityHandle:
     attempt of the task token is not the current one any more."""
 
     def __init__(
-        self, services: Services, values: Values, identity: str, target: TaskToken | ActivityIds
+        self,
+        services: Services,
+        values: DataConverter,
+        identity: str,
+        target: TaskToken | ActivityIds,
     ) -> None:
         """Made by a client."""
         self._services = services
@@ -87,7 +91,7 @@ class AsyncActivityHandle:
             AsyncActivityCancelledError: it was noted, and the activity shall end.
             RPCError: NOT_FOUND, as above, or because nobody has begun it.
         """
-        payloads = tuple(self._values.to_payloads(details))
+        payloads = tuple(await self._values.encode(details))
         found = await self._find()
         token = found.record.token
         if token is None or found.record.state is not AttemptState.RUNNING:
@@ -108,7 +112,7 @@ class AsyncActivityHandle:
 
     async def complete(self, result: Any = _ABSENT) -> None:  # Any: user's value
         """End the activity with `result`."""
-        payload = None if result is _ABSENT else self._values.to_payloads([result])[0]
+        payload = None if result is _ABSENT else (await self._values.encode([result]))[0]
         await self._end(
             lambda found, token: completed(found.name, token, self._started(found), payload)
         )
@@ -121,7 +125,7 @@ class AsyncActivityHandle:
     ) -> None:
         """Fail the attempt; the activity's retry policy says whether there is another one.
         `last_heartbeat_details` are what that one finds."""
-        failure = self._values.to_failure(error)
+        failure = await self._values.encode_failure(error)
         if last_heartbeat_details:
             try:
                 await self.heartbeat(*last_heartbeat_details)
@@ -139,7 +143,7 @@ class AsyncActivityHandle:
         Raises:
             RPCError: FAILED_PRECONDITION, nobody has asked for it.
         """
-        payloads = tuple(self._values.to_payloads(details))
+        payloads = tuple(await self._values.encode(details))
 
         def end(found: Found, token: AttemptToken) -> FinishAttempt:
             if not found.record.cancel_requested:

@@ -161,17 +161,15 @@ class Client:
         services, values = self.services, self.data_converter
         target = target_of(workflow, result_type)
         request_id = options.get("request_id")
-        start = start_of(
-            start_options(
-                target,
-                arguments(arg, args),
-                options,
-                values=values,
-                identity=self.identity,
-                request_id=services.mint() if request_id is None else request_id,
-            ),
-            now_ms=services.clock.now_ms(),
+        wish = start_options(
+            target,
+            arguments(arg, args),
+            options,
+            values=values,
+            identity=self.identity,
+            request_id=services.mint() if request_id is None else request_id,
         )
+        start = start_of(await values.seal(wish), now_ms=services.clock.now_ms())
         answer = await until_known(lambda: services.store.start(start), services.clock)
         match answer:
             case Started(run_id=run_id, wake=wake):

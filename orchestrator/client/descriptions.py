@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
+from orchestrator.converter import DataConverter
 from orchestrator.exceptions import RPCError, RPCStatusCode
 from orchestrator.ports.store import AttemptRecord, RunView
 from orchestrator.ports.visibility import IndexRow
-from orchestrator.replay.values import Values
 from orchestrator.units import to_datetime
 from orchestrator.wire.events import (
     ActivityTaskScheduled,
@@ -86,7 +86,9 @@ class PendingActivity:
     """Its code has left it to be completed from outside."""
 
     @staticmethod
-    def of_record(record: AttemptRecord, scheduled: ActivityTaskScheduled) -> PendingActivity:
+    def of_record(
+        record: AttemptRecord, scheduled: ActivityTaskScheduled, *, last_failure: str | None
+    ) -> PendingActivity:
         """The public form of an attempt's record."""
         return PendingActivity(
             activity_id=scheduled.activity_id,
@@ -98,7 +100,7 @@ class PendingActivity:
             scheduled_time=to_datetime(record.scheduled_at_ms),
             last_started_time=_datetime(record.started_at_ms),
             last_heartbeat_time=_datetime(record.heartbeat_at_ms),
-            last_failure=None if record.last_failure is None else record.last_failure.message,
+            last_failure=last_failure,
             cancel_requested=record.cancel_requested,
             summary=scheduled.summary or None,
             completed_outside=record.detached,
@@ -114,11 +116,12 @@ class WorkflowExecutionDescription(WorkflowExecution):
     problem: str | None
     pending_activities: Sequence[PendingActivity]
     raw_memo: Mapping[str, Payload]
-    values: Values
+    values: DataConverter
 
     async def memo(self) -> Mapping[str, Any]:  # Any: user's values
         """The notes given at the start."""
-        return {key: self.values.from_payloads([self.raw_memo[key]])[0] for key in self.raw_memo}
+        memo = await self.values.unseal(dict(self.raw_memo))
+        return {key: self.values.from_payloads([memo[key]])[0] for key in memo}
 
     async def memo_value(
         self,
@@ -132,11 +135,14 @@ class WorkflowExecutionDescription(WorkflowExecution):
         if payload is None:
             return default
         hints = None if type_hint is None else [type_hint]
-        return self.values.from_payloads([payload], hints)[0]
+        return (await self.values.decode([payload], hints))[0]
 
     @staticmethod
     def of_view(
-        view: RunView, first: HistoryEvent, pending: Sequence[PendingActivity], values: Values
+        view: RunView,
+        first: HistoryEvent,
+        pending: Sequence[PendingActivity],
+        values: DataConverter,
     ) -> WorkflowExecutionDescription:
         """The public form of a stored run, whose event 1 is `first`."""
         started = first.attributes

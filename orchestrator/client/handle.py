@@ -27,18 +27,27 @@ from orchestrator.client.results import closing_event, not_found, not_open, outc
 from orchestrator.client.update_calls import SelfT, UpdateCalls
 from orchestrator.client.updates import too_many_unread
 from orchestrator.common import QueryRejectCondition
+from orchestrator.converter import DataConverter
 from orchestrator.core.transition import Append, ForcedClose
 from orchestrator.definition.handlers import handler_name
 from orchestrator.definition.signature import read_signature
 from orchestrator.exceptions import (
+    FailureError,
     RPCError,
     RPCStatusCode,
 )
 from orchestrator.ids import OperationId, RunId, check_name, check_workflow_id
 from orchestrator.limits import IDLE_POLL_MS, QUERY_TIMEOUT_MS
-from orchestrator.ports.store import Appended, Closed, Duplicate, Full, NotOpen, RunView
+from orchestrator.ports.store import (
+    Appended,
+    AttemptRecord,
+    Closed,
+    Duplicate,
+    Full,
+    NotOpen,
+    RunView,
+)
 from orchestrator.relay.certainty import until_known
-from orchestrator.replay.values import Values
 from orchestrator.units import to_ms
 from orchestrator.wire import events as e
 from orchestrator.wire.events import ActivityTaskScheduled, HistoryEvent
@@ -59,7 +68,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
     def __init__(
         self,
         services: Services,
-        values: Values,
+        values: DataConverter,
         identity: str,
         id: str,
         *,
@@ -126,7 +135,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
                 f"workflow {self._id!r} has not ended within {rpc_timeout}",
                 RPCStatusCode.DEADLINE_EXCEEDED,
             ) from error
-        return cast("ReturnT", outcome_of(closing, self._values, self._result_type))
+        return cast("ReturnT", await outcome_of(closing, self._values, self._result_type))
 
     # Messages -------------------------------------------------------------------------------------
 
@@ -173,7 +182,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             input=tuple(self._values.to_payloads(arguments(arg, args))),
             identity=self._identity,
         )
-        await self._append(body, message=True)
+        await self._append(await self._values.seal(body), message=True)
 
     @overload
     async def query(
@@ -241,7 +250,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             self._services,
             view,
             name,
-            self._values.to_payloads(arguments(arg, args)),
+            await self._values.encode(arguments(arg, args)),
             reject_condition=reject_condition or QueryRejectCondition.NONE,
             timeout_ms=timeout_ms,
         )
@@ -253,12 +262,12 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         if answer.rejected is not None:
             raise WorkflowQueryRejectedError(status_of(answer.rejected).name)
         if answer.failure is not None:
-            cause = self._values.from_failure(answer.failure)
+            cause = await self._values.decode_failure(answer.failure)
             raise WorkflowQueryFailedError(str(cause)) from cause
         if answer.result is None:
             return None
         hints = None if hint is None else [hint]
-        return self._values.from_payloads([answer.result], hints)[0]
+        return (await self._values.decode([answer.result], hints))[0]
 
     async def cancel(self, *, reason: str = "") -> None:
         """Ask the run to end; its code sees `asyncio.CancelledError` once. Again does nothing.
@@ -278,7 +287,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             workflow_id=self._id,
             event=e.WorkflowExecutionTerminated(
                 reason=reason,
-                details=tuple(self._values.to_payloads(args)),
+                details=tuple(await self._values.encode(args)),
                 identity=self._identity,
             ),
             status=RunStatus.TERMINATED,
@@ -328,7 +337,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             *(store.event(self._id, view.run_id, record.event_id) for record in records)
         )
         pending = [
-            PendingActivity.of_record(record, event.attributes)
+            await self._pending(record, event.attributes)
             for record, event in zip(records, events, strict=True)
             if event is not None and isinstance(event.attributes, ActivityTaskScheduled)
         ]
@@ -377,6 +386,14 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         return status_of((await self._view(self._run_id)).status)
 
     # Inside ---------------------------------------------------------------------------------------
+
+    async def _pending(
+        self, record: AttemptRecord, scheduled: ActivityTaskScheduled
+    ) -> PendingActivity:
+        failure = record.last_failure
+        error = None if failure is None else await self._values.decode_failure(failure)
+        message = error.message if isinstance(error, FailureError) else None
+        return PendingActivity.of_record(record, scheduled, last_failure=message)
 
     async def _append(self, body: SignalReceived | CancelReceived, *, message: bool) -> None:
         append = Append(

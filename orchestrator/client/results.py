@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from orchestrator.client.failures import WorkflowContinuedAsNewError, WorkflowFailureError
+from orchestrator.converter import DataConverter
 from orchestrator.exceptions import (
     CancelledError,
     RPCError,
@@ -24,7 +25,6 @@ from orchestrator.exceptions import (
 from orchestrator.ids import RunId, WorkflowId
 from orchestrator.limits import IDLE_POLL_MS, RESULT_REREAD_MS
 from orchestrator.ports.store import NotOpen, RunView
-from orchestrator.replay.values import Values
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.options import RunStatus
@@ -67,7 +67,11 @@ async def closing_event(
             pass  # The subscription went with its connection.
 
 
-def outcome_of(closing: HistoryEvent, values: Values, result_type: Any) -> Any:  # Any: user's
+async def outcome_of(
+    closing: HistoryEvent,
+    values: DataConverter,
+    result_type: Any,  # Any: annotations are of no common type
+) -> Any:  # Any: user's
     """What the run returned.
 
     Raises:
@@ -79,13 +83,13 @@ def outcome_of(closing: HistoryEvent, values: Values, result_type: Any) -> Any: 
             if result is None:
                 return None
             hints = None if result_type is None else [result_type]
-            return values.from_payloads([result], hints)[0]
+            return (await values.decode([result], hints))[0]
         case e.WorkflowExecutionFailed(failure=failure):
-            cause, how = values.from_failure(failure), "failed"
+            cause, how = await values.decode_failure(failure), "failed"
         case e.WorkflowExecutionCanceled(details=details):
-            cause, how = CancelledError("Cancelled", *values.from_payloads(details)), "cancelled"
+            cause, how = CancelledError("Cancelled", *await values.decode(details)), "cancelled"
         case e.WorkflowExecutionTerminated(reason=reason, details=details):
-            cause = TerminatedError(reason or "Terminated", *values.from_payloads(details))
+            cause = TerminatedError(reason or "Terminated", *await values.decode(details))
             how = "terminated"
         case e.WorkflowExecutionTimedOut():
             cause = TimeoutError("Workflow timed out", type=TimeoutType.START_TO_CLOSE)

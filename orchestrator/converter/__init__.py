@@ -7,8 +7,13 @@ SDK; payloads and failures are ours (`orchestrator.wire`).
 from __future__ import annotations
 
 from orchestrator.converter.data_converter import DataConverter
-from orchestrator.converter.failure_converter import DefaultFailureConverter, FailureConverter
+from orchestrator.converter.failure_converter import (
+    DefaultFailureConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    FailureConverter,
+)
 from orchestrator.converter.json_values import value_to_type
+from orchestrator.converter.payload_codec import ChainedPayloadCodec, PayloadCodec
 from orchestrator.converter.payload_converter import (
     BinaryNullPayloadConverter,
     BinaryPlainPayloadConverter,
@@ -18,6 +23,7 @@ from orchestrator.converter.payload_converter import (
     JSONPlainPayloadConverter,
     PayloadConverter,
 )
+from orchestrator.wire.payload import Payload
 
 __all__ = [
     "DataConverter",
@@ -29,8 +35,12 @@ __all__ = [
     "BinaryNullPayloadConverter",
     "BinaryPlainPayloadConverter",
     "JSONPlainPayloadConverter",
+    "PayloadCodec",
+    "ChainedPayloadCodec",
+    "Payload",
     "FailureConverter",
     "DefaultFailureConverter",
+    "DefaultFailureConverterWithEncodedAttributes",
     "value_to_type",
 ]
 

@@ -87,13 +87,18 @@ FailureDetail: TypeAlias = (
 
 
 class Failure(WireStruct, frozen=True, kw_only=True):
-    """One link of a chain of failures."""
+    """One link of a chain of failures.
+
+    With `encoded_attributes` message and stack are in there, as an object with the fields
+    `message` and `stack_trace`, so that a codec can hide them; the plain message is a placeholder.
+    """
 
     message: str
     detail: FailureDetail
     stack_trace: str = ""
     source: str = "orchestrator"
     cause: Failure | None = None
+    encoded_attributes: Payload | None = None
 
     @property
     def text(self) -> str:

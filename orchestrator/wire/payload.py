@@ -58,6 +58,22 @@ class Payload(WireStruct, frozen=True, kw_only=True):
                 f"a payload of encoding {self.encoding!r} must hold base64 text: {error}"
             ) from error
 
+    def to_bytes(self) -> bytes:
+        """The whole payload as bytes, for codecs that wrap one."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Payload:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ConversionError: these are not the bytes of a payload.
+        """
+        try:
+            return msgspec.json.decode(content, type=cls)
+        except msgspec.MsgspecError as error:
+            raise ConversionError(f"expected the bytes of a payload: {error}") from error
+
 
 Header = dict[str, Payload]
 """Payloads that interceptors pass along with a call, by name."""

@@ -1,5 +1,5 @@
 """The middle of a workflow task, between what was read and what is written: intake, activate,
-decide. Nothing here waits.
+decide. Nothing here waits, but for a payload codec where there is one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from orchestrator.ids import Mark
 from orchestrator.replay.facts import Activation, TaskFailure
 from orchestrator.telemetry.log import get_logger
 from orchestrator.wire.inbox import InboxEntry
+from orchestrator.worker.border import Border
 from orchestrator.worker.context import WorkerContext
 from orchestrator.worker.run_cache import CachedRun
 from orchestrator.worker.user_code import UserCode
@@ -28,11 +29,12 @@ _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 class Activations:
     """Activates the runs of one worker."""
 
-    def __init__(self, context: WorkerContext, user_code: UserCode) -> None:
+    def __init__(self, context: WorkerContext, user_code: UserCode, border: Border) -> None:
         self._context = context
         self._user_code = user_code
+        self._border = border
 
-    def activate(
+    async def activate(
         self, run: CachedRun, entries: Sequence[InboxEntry], *, attempt: int, unseen: int
     ) -> tuple[Transition, ...] | TaskFailure:
         """Let the code see `entries`; the commits that this makes. The run is ahead of the store
@@ -61,7 +63,10 @@ class Activations:
         self._context.counters.add("activations")
         if not run.is_fresh:
             self._context.counters.add("cached_activations")
-        completion = self._user_code.activate(run.run, activation)
+        if self._border.is_open:
+            completion = self._user_code.activate(run.run, activation)
+        else:
+            completion = await self._border.activate(self._user_code, run.run, activation)
         if isinstance(completion, TaskFailure):
             return completion
         news.answers.extend(answers_of(completion.rejections))

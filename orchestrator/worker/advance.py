@@ -34,6 +34,7 @@ from orchestrator.wire.events import CommandEvent
 from orchestrator.wire.inbox import InboxEntry
 from orchestrator.wire.options import RunStatus
 from orchestrator.worker.activations import Activations
+from orchestrator.worker.border import Border
 from orchestrator.worker.confirmations import Confirmations
 from orchestrator.worker.context import WorkerContext
 from orchestrator.worker.extensions import Extensions
@@ -99,13 +100,14 @@ class Advancer:
         context: WorkerContext,
         *,
         user_code: UserCode,
+        border: Border,
         loader: RunLoader,
         extensions: Extensions,
         cache: RunCache,
         isolate: Isolate | None,
     ) -> None:
         self._context = context
-        self._activations = Activations(context, user_code)
+        self._activations = Activations(context, user_code, border)
         self._loader = loader
         self._setbacks = Setbacks(context, loader)
         self._publications = Publications(context)
@@ -151,7 +153,7 @@ class Advancer:
                 if not isinstance(prepared, CachedRun):
                     return prepared
                 run, entries = prepared, synced.unread
-            parts = errand.rest or self._activations.activate(
+            parts = errand.rest or await self._activations.activate(
                 run, entries, attempt=errand.attempt, unseen=errand.unseen
             )
             if isinstance(parts, TaskFailure):

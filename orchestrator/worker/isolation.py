@@ -28,6 +28,7 @@ from orchestrator.core.history_size import bytes_at_end, bytes_of, suggests_cont
 from orchestrator.core.intake import intake
 from orchestrator.definition.registry import Registry
 from orchestrator.definition.workflow import WorkflowDefinition
+from orchestrator.exceptions import ConversionError
 from orchestrator.ids import Namespace, WorkflowId
 from orchestrator.limits import (
     ISOLATION_END_MS,
@@ -39,6 +40,7 @@ from orchestrator.ports.store import Store
 from orchestrator.relay.certainty import until_known
 from orchestrator.replay.facts import Activation, RunFacts
 from orchestrator.replay.partition import partition
+from orchestrator.worker.border import Border
 from orchestrator.worker.isolation_order import (
     Bounds,
     ClassName,
@@ -113,17 +115,24 @@ class Isolation:
             history_bytes=size,
             continue_as_new_suggested=suggests_continue_as_new(state, history_bytes=size),
         )
+        activations = [*cut.activations, *([following] if events or news.updates else [])]
+        border = Border(self._data_converter)
+        try:
+            started = await border.unseal(started_of(state))
+            opened = [await border.unseal_activation(one) for one in activations]
+        except ConversionError:
+            return None  # The worker will say so, as of any task that cannot be read.
         facts = RunFacts(
             namespace=self._namespace,
             workflow_id=workflow_id,
             run_id=run_id,
-            started=started_of(state),
+            started=started,
             start_time_ms=history[0].time_ms,
         )
         return await isolate(
             definition,
             facts,
-            [*cut.activations, *([following] if events or news.updates else [])],
+            opened,
             data_converter=self._data_converter,
             bounds=self._bounds,
         )

@@ -9,7 +9,9 @@ from orchestrator.converter import DataConverter
 from orchestrator.definition.registry import Registry
 from orchestrator.ids import ProcessName
 from orchestrator.wiring import Services
+from orchestrator.worker.activity_border import ActivityBorder
 from orchestrator.worker.activity_tasks import ActivityTasks
+from orchestrator.worker.attempt import Execute
 from orchestrator.worker.context import Expect
 from orchestrator.worker.execution import ActivityExecution
 from orchestrator.worker.isolation import Isolation
@@ -66,9 +68,14 @@ class Parts:
             failure_exception_types=failure_exception_types,
         )
 
-    def activity_tasks(self, execution: ActivityExecution, *, slots: int) -> ActivityTasks:
-        """What takes activity tasks."""
+    def activity_tasks(
+        self, execution: ActivityExecution, values: DataConverter, *, slots: int
+    ) -> ActivityTasks:
+        """What takes activity tasks. `execution` works without the codec of `values`."""
         services = self.services
+        execute: Execute = execution.execute
+        if values.has_codec:
+            execute = ActivityBorder(execute, values).execute
         return ActivityTasks(
             services.store,
             services.broker,
@@ -76,7 +83,7 @@ class Parts:
             services.clock,
             namespace=services.namespace,
             process=self.process,
-            execute=execution.execute,
+            execute=execute,
             expect=self.expect,
             mint=services.mint,
             slots=slots,

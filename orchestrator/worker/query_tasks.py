@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.core.close import started_of
-from orchestrator.exceptions import UnavailableError
+from orchestrator.exceptions import ConversionError, UnavailableError
 from orchestrator.ids import CommitToken, RunId, WorkflowId
 from orchestrator.limits import STALE_IN_A_ROW_MAX
 from orchestrator.ports.broker import Broker, Delivery, Outgoing, ReplyTo
@@ -24,6 +24,7 @@ from orchestrator.wire.messages import ErrorResponse, QueryResponse, Response
 from orchestrator.wire.options import QueryReject, RunStatus
 from orchestrator.wire.tasks import QueryTask
 from orchestrator.worker.advance import Advancer, Errand
+from orchestrator.worker.border import Border
 from orchestrator.worker.confirmations import Confirmations
 from orchestrator.worker.context import WorkerContext
 from orchestrator.worker.run_cache import CachedRun, RunCache
@@ -43,6 +44,7 @@ class QueryTasks:
         broker: Broker,
         *,
         user_code: UserCode,
+        border: Border,
         loader: RunLoader,
         advancer: Advancer,
         cache: RunCache,
@@ -50,6 +52,7 @@ class QueryTasks:
         self._context = context
         self._broker = broker
         self._user_code = user_code
+        self._border = border
         self._loader = loader
         self._advancer = advancer
         self._cache = cache
@@ -69,7 +72,7 @@ class QueryTasks:
             return
         self._context.counters.add("queries")
         try:
-            response = await self._response(workflow_id, question, published)
+            response = await self._coded_response(workflow_id, question, published)
         except UnavailableError:
             raise
         except Exception as error:  # the boundary of one query: the others' worker must live
@@ -97,6 +100,17 @@ class QueryTasks:
             # It may be what took its worker down, and nothing else would ever end it.
             return not delivery.redelivered
         return self._context.clock.now_ms() < question.expires_at_ms
+
+    async def _coded_response(
+        self, workflow_id: WorkflowId, question: QueryTask, published: Confirmations
+    ) -> Response:
+        try:
+            opened = await self._border.unseal(question)
+        except ConversionError as error:
+            failed = await self._border.failure_of(error)
+            return _response(question, failure=failed.failure)
+        response = await self._response(workflow_id, opened, published)
+        return await self._border.seal_response(response)
 
     async def _response(
         self, workflow_id: WorkflowId, question: QueryTask, published: Confirmations

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from orchestrator.converter import DataConverter
 from orchestrator.core.decide import LOOP_VERSION
 from orchestrator.definition.registry import Registry
+from orchestrator.exceptions import ConversionError
 from orchestrator.replay.control import NondeterminismError
 from orchestrator.replay.facts import Activation, RunFacts, TaskFailure
 from orchestrator.replay.partition import Partition, loop_version, partition
@@ -30,6 +31,7 @@ from orchestrator.wire.events import (
     WorkflowTaskFailureCause,
 )
 from orchestrator.wire.history_json import WorkflowHistory
+from orchestrator.worker.border import Border
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Replayer:
         self._registry = Registry(workflows=workflows)
         self._namespace = namespace
         self._data_converter = data_converter
+        self._border = Border(data_converter)
         self._failure_types = tuple(workflow_failure_exception_types)
 
     async def replay_workflow(
@@ -91,7 +94,7 @@ class Replayer:
             ValueError: the workflow's type is not among those given, or the history was recorded by
                 a later version of the event loop.
         """
-        failure = self._failure_of(history)
+        failure = await self._failure_of(history)
         if failure is not None and raise_on_replay_failure:
             raise failure
         return WorkflowReplayResult(history, failure)
@@ -126,12 +129,12 @@ class Replayer:
     ) -> AsyncIterator[WorkflowReplayResult]:
         if isinstance(histories, AsyncIterable):
             async for history in histories:
-                yield WorkflowReplayResult(history, self._failure_of(history))
+                yield WorkflowReplayResult(history, await self._failure_of(history))
         else:
             for history in histories:
-                yield WorkflowReplayResult(history, self._failure_of(history))
+                yield WorkflowReplayResult(history, await self._failure_of(history))
 
-    def _failure_of(self, history: WorkflowHistory) -> Exception | None:
+    async def _failure_of(self, history: WorkflowHistory) -> Exception | None:
         started = history.started
         definition = self._registry.workflow(started.workflow_type)
         if definition is None:
@@ -144,26 +147,34 @@ class Replayer:
             return ValueError(
                 f"loop version {version} is not known; this release has {LOOP_VERSION}"
             )
+        try:
+            opened = await self._border.unseal(started)
+        except ConversionError as error:
+            return error
         facts = RunFacts(
             namespace=self._namespace,
             workflow_id=history.workflow_id,
             run_id=history.run_id,
-            started=started,
+            started=opened,
             start_time_ms=history.events[0].time_ms,
         )
         run = WorkflowRun(
             definition, facts, self._data_converter, failure_exception_types=self._failure_types
         )
         try:
-            return self._replay(run, history)
+            return await self._replay(run, history)
         finally:
             if not run.evict():
                 run.abandon()
 
-    def _replay(self, run: WorkflowRun, history: WorkflowHistory) -> Exception | None:
+    async def _replay(self, run: WorkflowRun, history: WorkflowHistory) -> Exception | None:
         cut = partition(history.events)
         for activation in (*cut.activations, *_unseen(cut, history.events[-1])):
-            completion = run.activate(activation)
+            try:
+                opened = await self._border.unseal_activation(activation)
+            except ConversionError as error:
+                return error
+            completion = run.activate(opened)
             if isinstance(completion, TaskFailure):
                 return self._error_of(completion)
         return None

@@ -19,7 +19,7 @@ from orchestrator.core.history_size import bytes_at_end
 from orchestrator.core.state import ExecutionState
 from orchestrator.core.transition import Transition
 from orchestrator.definition.workflow import WorkflowDefinition
-from orchestrator.exceptions import MalformedMessageError
+from orchestrator.exceptions import ConversionError, MalformedMessageError
 from orchestrator.ids import CommitToken, RunId, WorkflowId
 from orchestrator.limits import REPLAY_TURN_MS
 from orchestrator.relay.certainty import until_known
@@ -28,6 +28,7 @@ from orchestrator.replay.partition import Partition, loop_version, partition
 from orchestrator.wire.events import HistoryEvent, WorkflowTaskFailureCause
 from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.tasks import FirstRun
+from orchestrator.worker.border import Border
 from orchestrator.worker.context import WorkerContext
 from orchestrator.worker.run_cache import CachedRun
 from orchestrator.worker.user_code import UserCode
@@ -55,9 +56,10 @@ Load: TypeAlias = Loaded | Lacking | TaskFailure | None
 class RunLoader:
     """Loads runs for one worker."""
 
-    def __init__(self, context: WorkerContext, user_code: UserCode) -> None:
+    def __init__(self, context: WorkerContext, user_code: UserCode, border: Border) -> None:
         self._context = context
         self._user_code = user_code
+        self._border = border
 
     async def load(
         self,
@@ -92,7 +94,12 @@ class RunLoader:
         if version > LOOP_VERSION:
             return Lacking(f"loop version {version}; known: {LOOP_VERSION}; update this worker")
         self._context.counters.add("replays")
-        cached, cut = self._begin(definition, state, history, token=token, consumed=consumed)
+        try:
+            cached, cut = await self._begin(
+                definition, state, history, token=token, consumed=consumed
+            )
+        except ConversionError as error:
+            return await self._border.failure_of(error)
         try:
             loaded = await self._replay(cached, cut, unseen=unseen)
         except BaseException:
@@ -102,15 +109,24 @@ class RunLoader:
             cached.evict()
         return loaded
 
-    def first(self, workflow_id: WorkflowId, made: FirstRun, *, consumed: int) -> CachedRun | None:
-        """A run of which nothing but its start has happened; None: this worker lacks its type."""
+    async def first(
+        self, workflow_id: WorkflowId, made: FirstRun, *, consumed: int
+    ) -> CachedRun | None:
+        """A run of which nothing but its start has happened; None: this worker lacks its type, or
+        cannot read it, as `load` will say."""
         definition = self._user_code.definition(made.started.workflow_type)
         if definition is None:
             return None
         event = HistoryEvent(event_id=1, time_ms=made.time_ms, attributes=made.started)
         state = fold(workflow_id, RunId(made.run_id), [event])
         token = CommitToken(made.token)
-        return self._begin(definition, state, [event], token=token, consumed=consumed)[0]
+        try:
+            cached, _ = await self._begin(
+                definition, state, [event], token=token, consumed=consumed
+            )
+        except ConversionError:
+            return None
+        return cached
 
     async def history(self, workflow_id: WorkflowId, run_id: RunId) -> list[HistoryEvent]:
         """All events of a run.
@@ -126,7 +142,7 @@ class RunLoader:
 
         return await until_known(read, self._context.clock)
 
-    def _begin(
+    async def _begin(
         self,
         definition: WorkflowDefinition,
         state: ExecutionState,
@@ -135,11 +151,12 @@ class RunLoader:
         token: CommitToken,
         consumed: int,
     ) -> tuple[CachedRun, Partition]:
+        """Raises ConversionError when the codec cannot read the start."""
         facts = RunFacts(
             namespace=self._context.namespace,
             workflow_id=state.workflow_id,
             run_id=state.run_id,
-            started=started_of(state),
+            started=await self._border.unseal(started_of(state)),
             start_time_ms=history[0].time_ms,
         )
         run, cut = self._user_code.new_run(definition, facts), partition(history)
@@ -163,7 +180,10 @@ class RunLoader:
             if clock.now_ms() - turn_began_ms >= REPLAY_TURN_MS:
                 await asyncio.sleep(0)
                 turn_began_ms = clock.now_ms()
-            completion = self._user_code.activate(cached.run, activation)
+            if self._border.is_open:
+                completion = self._user_code.activate(cached.run, activation)
+            else:
+                completion = await self._border.activate(self._user_code, cached.run, activation)
             if isinstance(completion, TaskFailure):
                 return completion
             # Only the newest task may lack commands; a run that was ended from outside never

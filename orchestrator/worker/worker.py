@@ -128,7 +128,7 @@ class Worker:
         self._activity_executor = activity_executor
         self._execution = ActivityExecution(
             self._registry,
-            client.data_converter,
+            client.data_converter.inner,
             services.clock,
             executor=activity_executor,
             shared_state=shared_state_manager,
@@ -149,7 +149,9 @@ class Worker:
             guard=self._guard,
             failure_exception_types=workflow_failure_exception_types,
         )
-        self._activity_tasks = parts.activity_tasks(self._execution, slots=self._activity_slots)
+        self._activity_tasks = parts.activity_tasks(
+            self._execution, client.data_converter, slots=self._activity_slots
+        )
         self._recovery = Recovery(
             services,
             task_queue=self._task_queue,

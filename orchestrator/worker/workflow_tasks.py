@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from orchestrator.converter import DataConverter
 from orchestrator.definition.registry import Registry
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import Namespace, WorkflowId
@@ -20,7 +21,6 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 from orchestrator.relay.burial import Burials
 from orchestrator.relay.dispatch import Dispatcher
-from orchestrator.replay.values import Values
 from orchestrator.telemetry.log import get_logger
 from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire import codec
@@ -28,6 +28,7 @@ from orchestrator.wire.inbox import InboxEntry
 from orchestrator.wire.messages import ErrorResponse
 from orchestrator.wire.tasks import QueryTask, WorkflowTask
 from orchestrator.worker.advance import Advancer, Errand, Isolate
+from orchestrator.worker.border import Border
 from orchestrator.worker.confirmations import Confirmations
 from orchestrator.worker.context import Expect, WorkerContext
 from orchestrator.worker.extensions import Extensions
@@ -52,7 +53,7 @@ class WorkflowTasks:
         namespace: Namespace,
         identity: str,
         registry: Registry,
-        values: Values,
+        values: DataConverter,
         cache: RunCache,
         sticky: str | None,
         expect: Expect,
@@ -89,11 +90,13 @@ class WorkflowTasks:
         user_code = UserCode(
             registry, values, guard, namespace=namespace, failures=failure_exception_types
         )
-        loader = self._loader = RunLoader(context, user_code)
+        border = Border(values)
+        loader = self._loader = RunLoader(context, user_code, border)
         self._extensions = Extensions(store, clock)
         self._advancer = Advancer(
             context,
             user_code=user_code,
+            border=border,
             loader=loader,
             extensions=self._extensions,
             cache=cache,
@@ -103,6 +106,7 @@ class WorkflowTasks:
             context,
             broker,
             user_code=user_code,
+            border=border,
             loader=loader,
             advancer=self._advancer,
             cache=cache,
@@ -192,7 +196,7 @@ class WorkflowTasks:
         if not again and run is None and task.first is not None and task.entry is not None:
             # A run that was made just now: its message tells all. A doubled or late message tells
             # what is over; then the commit is stale, and the run is read.
-            run = self._loader.first(workflow_id, task.first, consumed=task.entry.number - 1)
+            run = await self._loader.first(workflow_id, task.first, consumed=task.entry.number - 1)
         errand = Errand(
             workflow_id,
             published,

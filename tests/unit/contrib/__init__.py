@@ -1,0 +1,1 @@
+"""Extensions, each with its library."""
