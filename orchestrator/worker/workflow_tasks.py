@@ -75,7 +75,7 @@ class WorkflowTasks:
             failure_exception_types: What fails a run, beside what its definition names.
         """
         self._cache = cache
-        context = WorkerContext(
+        context = self._context = WorkerContext(
             store=store,
             dispatcher=dispatcher,
             clock=clock,
@@ -86,12 +86,10 @@ class WorkflowTasks:
             mint=mint,
             counters=Counters() if counters is None else counters,
         )
-        self._context = context
         user_code = UserCode(
             registry, values, guard, namespace=namespace, failures=failure_exception_types
         )
-        border = Border(values)
-        loader = self._loader = RunLoader(context, user_code, border)
+        loader = self._loader = RunLoader(context, user_code, border := Border(values))
         self._extensions = Extensions(store, clock)
         self._advancer = Advancer(
             context,
