@@ -14,8 +14,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, cast
 
-import msgspec
-
+from orchestrator.converter.hidden_failures import hidden, shown
 from orchestrator.converter.payload_converter import PayloadConverter
 from orchestrator.exceptions import (
     ActivityError,
@@ -53,8 +52,6 @@ from orchestrator.wire.failure import (
 from orchestrator.wire.options import RetryOutcome, TimeoutKind
 from orchestrator.wire.payload import Payload
 
-HIDDEN_MESSAGE = "Encoded failure"
-"""Stands in place of a message that travels in `encoded_attributes`."""
 _STACK_FIELD = "_stack_trace"
 """Where a read exception keeps the stack it came with, so that it is not lost on the way on."""
 
@@ -96,7 +93,7 @@ class DefaultFailureConverter(FailureConverter):
             failure = _link_to_failure(link, failure, payload_converter, room_bytes=room_bytes)
             room_bytes -= _details_bytes(failure.detail)
             if self._encodes_attributes:
-                failure = _hidden(failure, payload_converter)
+                failure = hidden(failure, payload_converter)
         assert failure is not None  # the chain holds the exception itself
         return failure
 
@@ -120,34 +117,6 @@ class DefaultFailureConverterWithEncodedAttributes(DefaultFailureConverter):
 
     def __init__(self) -> None:
         super().__init__(encode_common_attributes=True)
-
-
-def _hidden(failure: Failure, payload_converter: PayloadConverter) -> Failure:
-    """The link with its text in a payload."""
-    common = {"message": failure.message, "stack_trace": failure.stack_trace}
-    try:
-        attributes = payload_converter.to_payload(common)
-    except Exception:  # boundary: a converter of the user; its text must not get out instead
-        attributes = None
-    return msgspec.structs.replace(
-        failure, message=HIDDEN_MESSAGE, stack_trace="", encoded_attributes=attributes
-    )
-
-
-def _shown(failure: Failure, payload_converter: PayloadConverter) -> Failure:
-    """The inverse of `_hidden`; what cannot be read stays hidden."""
-    if failure.encoded_attributes is None:
-        return failure
-    try:
-        common = payload_converter.from_payload(failure.encoded_attributes)
-        message, stack = common["message"], common["stack_trace"]
-    except Exception:  # boundary: a foreign payload, or one that nobody has decoded
-        return failure
-    if not isinstance(message, str) or not isinstance(stack, str):
-        return failure
-    return msgspec.structs.replace(
-        failure, message=message, stack_trace=stack, encoded_attributes=None
-    )
 
 
 def _chain(exception: BaseException) -> tuple[list[BaseException], bool]:
@@ -312,7 +281,7 @@ def _stack(exception: BaseException) -> str:
 
 
 def _link_from_failure(failure: Failure, payload_converter: PayloadConverter) -> FailureError:
-    failure = _shown(failure, payload_converter)
+    failure = shown(failure, payload_converter)
     problems: list[str] = []
 
     def read(payloads: tuple[Payload, ...]) -> list[Any]:  # Any: user's values
