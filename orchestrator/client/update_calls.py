@@ -15,10 +15,10 @@ from orchestrator.client.updates import (
     send,
     waiting,
 )
+from orchestrator.converter import DataConverter
 from orchestrator.definition.handlers import UpdateMethodMultiParam, handler_name
 from orchestrator.definition.signature import read_signature
 from orchestrator.ids import RunId, WorkflowId, check_name
-from orchestrator.replay.values import Values
 from orchestrator.wire.inbox import UpdateReceived
 from orchestrator.wiring import Services
 
@@ -32,7 +32,7 @@ class UpdateCalls(Generic[SelfT]):
     """What a handle of a workflow can do with updates."""
 
     _services: Services
-    _values: Values
+    _values: DataConverter
     _identity: str
     _id: WorkflowId
     _run_id: str | None
@@ -176,7 +176,7 @@ class UpdateCalls(Generic[SelfT]):
         body = UpdateReceived(
             update_id=check_name("update id", id or self._services.mint()),
             update_name=check_name("update name", handler_name(update)),
-            input=tuple(self._values.to_payloads(arguments(arg, args))),
+            input=tuple(await self._values.encode(arguments(arg, args))),
             identity=self._identity,
             run_id=self._run_id,
         )

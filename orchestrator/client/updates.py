@@ -25,6 +25,7 @@ from orchestrator.client.failures import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from orchestrator.client.results import not_found, not_open, patiently
+from orchestrator.converter import DataConverter
 from orchestrator.core.transition import Append
 from orchestrator.exceptions import (
     ApplicationError,
@@ -36,7 +37,6 @@ from orchestrator.ids import OperationId, RunId, UpdateId, WorkflowId
 from orchestrator.limits import RESULT_REREAD_MS, UPDATE_REPLY_TTL_MS
 from orchestrator.ports.store import Appended, Duplicate, Full, NotOpen, UpdateView
 from orchestrator.relay.certainty import until_known
-from orchestrator.replay.values import Values
 from orchestrator.wire.events import (
     WorkflowExecutionContinuedAsNew,
     WorkflowExecutionUpdateCompleted,
@@ -79,7 +79,7 @@ class WorkflowUpdateHandle(Generic[ReturnT_co]):
     def __init__(
         self,
         services: Services,
-        values: Values,
+        values: DataConverter,
         workflow_id: WorkflowId,
         update_id: str,
         *,
@@ -124,7 +124,7 @@ class WorkflowUpdateHandle(Generic[ReturnT_co]):
         if self._known is None or not _is_final(self._known):
             async with waiting(self._services, rpc_timeout):
                 self._known = await self._poll()
-        return _outcome(self._known, self._values, self._result_type)  # type: ignore[no-any-return]  # the caller's word for it
+        return await _outcome(self._known, self._values, self._result_type)  # type: ignore[no-any-return]  # the caller's word for it
 
     async def _poll(self) -> UpdateView:
         store = self._services.store
@@ -356,7 +356,11 @@ def _is_final(view: UpdateView) -> bool:
     return view.completed is not None or view.reply is not None or ended
 
 
-def _outcome(view: UpdateView, values: Values, result_type: Any) -> Any:  # Any: user's
+async def _outcome(
+    view: UpdateView,
+    values: DataConverter,
+    result_type: Any,  # Any: annotations are of no common type
+) -> Any:  # Any: user's
     """What the handler returned.
 
     Raises:
@@ -371,7 +375,9 @@ def _outcome(view: UpdateView, values: Values, result_type: Any) -> Any:  # Any:
             )
         if done.failure is None:
             hints = None if result_type is None else [result_type]
-            return None if done.result is None else values.from_payloads([done.result], hints)[0]
+            if done.result is None:
+                return None
+            return (await values.decode([done.result], hints))[0]
         failure = done.failure
     cause: BaseException = ApplicationError(
         f"the run ended ({view.status.value}) before the update was completed",
@@ -379,5 +385,5 @@ def _outcome(view: UpdateView, values: Values, result_type: Any) -> Any:  # Any:
         non_retryable=True,
     )
     if failure is not None:
-        cause = values.from_failure(failure)
+        cause = await values.decode_failure(failure)
     raise WorkflowUpdateFailedError(f"Workflow update failed: {cause}") from cause
