@@ -7,7 +7,15 @@ from typing import TypeAlias
 
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import Conflict, ParentClosePolicy, Priority, RetryOptions, Reuse
+from orchestrator.wire.options import (
+    DEFAULT_RETRY,
+    NO_PRIORITY,
+    Conflict,
+    ParentClosePolicy,
+    Priority,
+    RetryOptions,
+    Reuse,
+)
 from orchestrator.wire.payload import Header, Payload
 from orchestrator.wire.search_attributes import SearchAttributeChanges, SearchAttributes
 
@@ -24,9 +32,9 @@ class ScheduleActivityTask(WireStruct, frozen=True, kw_only=True):
     schedule_to_start_timeout_ms: int | None = None
     start_to_close_timeout_ms: int | None = None
     heartbeat_timeout_ms: int | None = None
-    retry_policy: RetryOptions = RetryOptions()
+    retry_policy: RetryOptions = DEFAULT_RETRY
     summary: str = ""
-    priority: Priority = Priority()
+    priority: Priority = NO_PRIORITY
 
 
 class RequestCancelActivityTask(WireStruct, frozen=True, kw_only=True):

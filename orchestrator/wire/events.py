@@ -14,7 +14,14 @@ from typing import TypeAlias, get_args
 from orchestrator.wire import relation_events as r
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import Priority, RetryOptions, RetryOutcome, RunInitiator
+from orchestrator.wire.options import (
+    DEFAULT_RETRY,
+    NO_PRIORITY,
+    Priority,
+    RetryOptions,
+    RetryOutcome,
+    RunInitiator,
+)
 from orchestrator.wire.payload import Header, Payload
 from orchestrator.wire.search_attributes import SearchAttributeChanges, SearchAttributes
 
@@ -60,7 +67,7 @@ class WorkflowExecutionStarted(WireStruct, frozen=True, kw_only=True):
     cron_schedule: str = ""
     static_summary: str = ""
     static_details: str = ""
-    priority: Priority = Priority()
+    priority: Priority = NO_PRIORITY
     initiator: RunInitiator | None = None
     last_completion_result: Payload | None = None
     continued_failure: Failure | None = None
@@ -240,9 +247,9 @@ class ActivityTaskScheduled(WireStruct, frozen=True, kw_only=True):
     schedule_to_start_timeout_ms: int | None = None
     start_to_close_timeout_ms: int | None = None
     heartbeat_timeout_ms: int | None = None
-    retry_policy: RetryOptions = RetryOptions()
+    retry_policy: RetryOptions = DEFAULT_RETRY
     summary: str = ""
-    priority: Priority = Priority()
+    priority: Priority = NO_PRIORITY
     task_completed_event_id: int = 0
 
 

@@ -20,6 +20,10 @@ class RetryOptions(WireStruct, frozen=True, kw_only=True):
     non_retryable_error_types: tuple[str, ...] = ()
 
 
+DEFAULT_RETRY = RetryOptions()
+"""For whoever asked for no other. As a default this very object is left out of what is written."""
+
+
 class Priority(WireStruct, frozen=True, kw_only=True):
     """What was asked for; 0 and empty texts ask for nothing. It is carried and shown, and inherited
     by activities and children; nothing in this release serves one task before another for it."""
@@ -27,6 +31,10 @@ class Priority(WireStruct, frozen=True, kw_only=True):
     priority_key: int = 0
     fairness_key: str = ""
     fairness_weight: float = 0.0
+
+
+NO_PRIORITY = Priority()
+"""The same for priorities."""
 
 
 class RunInitiator(Enum):

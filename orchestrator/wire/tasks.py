@@ -12,7 +12,7 @@ import msgspec
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.events import WorkflowExecutionStarted
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import QueryReject, RetryOptions
+from orchestrator.wire.options import DEFAULT_RETRY, QueryReject, RetryOptions
 from orchestrator.wire.payload import Header, Payload
 
 
@@ -90,7 +90,7 @@ class ActivityTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag=
     schedule_to_start_timeout_ms: int | None = None
     start_to_close_timeout_ms: int | None = None
     heartbeat_timeout_ms: int | None = None
-    retry_policy: RetryOptions = RetryOptions()
+    retry_policy: RetryOptions = DEFAULT_RETRY
     scheduled_at_ms: int = 0
     attempt_scheduled_at_ms: int = 0
     hold: bool = True

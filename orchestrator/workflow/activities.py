@@ -19,7 +19,7 @@ from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.policies import to_options
 from orchestrator.units import to_ms_or_none, to_timedelta
 from orchestrator.wire.commands import ScheduleActivityTask
-from orchestrator.wire.options import RetryOptions
+from orchestrator.wire.options import DEFAULT_RETRY
 
 _Arg = TypeVar("_Arg")
 _Result = TypeVar("_Result")
@@ -155,7 +155,7 @@ def start_activity(
         ),
         start_to_close_timeout_ms=checked_ms("start_to_close_timeout", start_to_close_timeout),
         heartbeat_timeout_ms=checked_ms("heartbeat_timeout", heartbeat_timeout),
-        retry_policy=RetryOptions() if retry_policy is None else to_options(retry_policy),
+        retry_policy=DEFAULT_RETRY if retry_policy is None else to_options(retry_policy),
         summary=summary or "",
     )
     return current.activities.start(

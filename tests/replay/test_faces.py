@@ -15,6 +15,7 @@ from orchestrator.common import RetryPolicy
 from orchestrator.exceptions import ConversionError
 from orchestrator.replay.facts import TaskFailure
 from orchestrator.replay.partition import partition
+from orchestrator.wire import codec
 from orchestrator.wire import commands as c
 from orchestrator.wire.options import RetryOptions
 from tests.replay.driver import CONVERTER, T0, Driven, workflow_of
@@ -380,6 +381,19 @@ def test_every_option_reaches_the_command() -> None:
         ),
         summary="of all",
     )
+
+
+@workflow_of
+async def plain_call(self) -> None:
+    await workflow.execute_activity("pay", start_to_close_timeout=CLOSE)
+
+
+def test_what_nobody_asked_for_is_not_in_the_history() -> None:
+    driven = Driven(plain_call)
+    driven.step()
+    written = codec.encode(driven.history[-1].attributes).decode()
+    assert '"activity_type":"pay"' in written
+    assert "{}" not in written
 
 
 def test_the_config_dict_mirrors_the_signature() -> None:
