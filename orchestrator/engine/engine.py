@@ -28,6 +28,7 @@ class Engine:
         self._log = bind(get_logger("engine"), namespace=services.namespace)
         self._duties = Duties(
             services.store,
+            services.broker,
             Timers(
                 services.store,
                 services.broker,
@@ -40,7 +41,6 @@ class Engine:
             process=process,
             on_error=self._report,
         )
-
         self._gateway = Gateway(
             services.store,
             services.broker,

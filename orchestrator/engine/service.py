@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence, Set
 from orchestrator.core.shard import owners
 from orchestrator.engine.redrive import Redrive
 from orchestrator.engine.timers import Timers
+from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import ProcessName, ShardId
 from orchestrator.limits import DUE_ROWS_MAX, IDLE_POLL_MS
+from orchestrator.ports.broker import Broker
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Due, DueRow, DueWakeup, Store
 
@@ -30,6 +32,7 @@ class Duties:
     def __init__(
         self,
         store: Store,
+        broker: Broker,
         timers: Timers,
         redrive: Redrive,
         clock: Clock,
@@ -38,6 +41,7 @@ class Duties:
         on_error: OnError,
     ) -> None:
         self._store = store
+        self._broker = broker
         self._timers = timers
         self._redrive = redrive
         self._clock = clock
@@ -76,6 +80,8 @@ class Duties:
 
     async def once(self) -> int:
         """One round over all shards of this process; milliseconds until the next look."""
+        if not self._broker.is_connected:
+            return await self._stand_back()
         self._full_round_at_ms = self._clock.now_ms() + IDLE_POLL_MS
         known = {*self._share, *self._due()}
         # Issued together, they are one write: that is all an idle process sends in a second.
@@ -83,13 +89,22 @@ class Duties:
         if members != self._members:
             self._members = members
             self._share = frozenset(owners(self._store.shards, tuple(members), self._process))
-        await self._act_on(dues)
-        await self._look(self._share - known)
+        await self._act_on([*dues, *await self._read(self._share - known)])
         return self._wait_ms()
+
+    async def _stand_back(self) -> int:
+        """Without a broker nothing that is due can be told to anybody: the rows stay due, and the
+        shards are left to processes that have one."""
+        if self._members:
+            self._on_error("the duties", UnavailableError("RabbitMQ is away: left to others"))
+            self._members, self._share = (), frozenset()
+            await self._store.leave(self._process)
+        self._full_round_at_ms = 0
+        return IDLE_POLL_MS
 
     async def _round(self) -> int:
         try:
-            if self._clock.now_ms() >= self._full_round_at_ms:
+            if self._clock.now_ms() >= self._full_round_at_ms or not self._broker.is_connected:
                 return await self.once()
             await self._look(self._due())
             return self._wait_ms()

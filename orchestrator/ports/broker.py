@@ -139,6 +139,11 @@ class Consumer(Protocol):
 class Broker(Protocol):
     """The carrier of work. What it lost it declares again by itself before work goes on."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, as far as is known without asking."""
+        ...
+
     async def open(self) -> None:
         """Connect and declare exchanges and shared queues.
 

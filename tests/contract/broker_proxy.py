@@ -11,7 +11,7 @@ from yarl import URL
 
 class Proxy:
     """Passes bytes on between `url` and a server; `cut` drops all connections at once, `stall`
-    keeps what clients send until `flow`."""
+    keeps what clients send until `flow`, `refuse` ends it."""
 
     def __init__(self, server_url: str) -> None:
         self._server = URL(server_url)
@@ -54,6 +54,12 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
+
+    def refuse(self) -> None:
+        """Drop all connections, and take no further ones."""
+        if self._listener is not None:
+            self._listener.close()
+        self.cut()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(self._server.host, self._server.port)

@@ -77,6 +77,7 @@ class Engine:
         self.dispatcher = dispatcher = Dispatcher(self.broker, NAMESPACE)
         self.duties = Duties(
             self.store,
+            self.broker,
             Timers(
                 self.store,
                 self.broker,

@@ -320,6 +320,11 @@ class MemoryBroker:
         self._address = f"memory.reply.{next(self._exchange.numbers)}"
         self._is_open = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is open."""
+        return self._is_open
+
     async def open(self) -> None:
         """Connect, and make the queues of requests and of dead letters. May follow a close."""
         self._is_open = True

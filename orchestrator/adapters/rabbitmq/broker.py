@@ -64,6 +64,11 @@ class RabbitBroker:
         self._consumers: dict[RabbitConsumer, Queue] = {}
         self._watchdog: asyncio.Task[None] | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the consuming connection is there; its consumers see to it that it comes back."""
+        return self._consuming.is_connected
+
     async def open(self) -> None:
         """Connect, and declare exchanges and shared queues. A user who may not declare them finds
         them there, or is told what to do.

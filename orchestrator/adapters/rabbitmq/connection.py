@@ -78,6 +78,11 @@ class Link:
         self._lock = asyncio.Lock()
         self._is_closed = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is there, as far as it has been noticed."""
+        return self._connection is not None and not self._connection.is_closed
+
     async def channel(self, *, confirms: bool) -> aiormq.Channel:
         """A fresh channel.
 
@@ -113,10 +118,11 @@ class Link:
         async with self._lock:
             if self._is_closed:
                 raise UnavailableError("the connection to RabbitMQ is closed")
-            if self._connection is None or self._connection.is_closed:
-                self._connection = await self._connect()
+            connection = self._connection
+            if connection is None or connection.is_closed:
+                connection = self._connection = await self._connect()
                 self.connections += 1
-            return self._connection
+            return connection
 
     async def _connect(self) -> AbstractConnection:
         properties: FieldTable = {"connection_name": self._name}

@@ -26,7 +26,7 @@ from orchestrator.limits import CONNECT_TIMEOUT_MS, WRITER_BUSY_PAUSE_MS
 from orchestrator.ports.broker import Delivery
 from orchestrator.telemetry.metrics import Counters
 
-RESUBSCRIBE_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+RESUBSCRIBE_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 2.0)
 """Pauses between attempts to subscribe again; the last one is repeated for ever."""
 STEADY_S = 5.0
 """A subscription that is lost sooner counts as a failed attempt."""

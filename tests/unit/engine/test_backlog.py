@@ -85,14 +85,3 @@ async def test_wake_ups_of_all_shards_are_compared_with_their_queue_at_once(idle
         await idle.start(workflow_id=WorkflowId(f"order-{number}"), request_id=f"run-{number}")
     await idle.pass_time(2_000)
     assert await idle.broker.ready(WAKEUPS) == 8
-
-
-async def test_a_round_goes_on_while_the_broker_cannot_be_asked(
-    idle: Engine,
-) -> None:
-    await idle.start()
-    await idle.broker.close()
-    await idle.pass_time(2_000)
-    await idle.broker.open()
-    await idle.pass_time(5_000)
-    assert await idle.broker.ready(WAKEUPS) == 1
