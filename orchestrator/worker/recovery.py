@@ -71,12 +71,12 @@ class Recovery:
             if self._wakeups_lost:
                 moved = await store.wake_now(shards, [self._task_queue])
                 self._wakeups_lost = False
-                self._log.info("lost_wakeups_repeated", rows=moved, task_queue=self._task_queue)
+                self._tell("lost_wakeups_repeated", moved)
             if self._tasks_lost:
                 # Rows do not tell their queue: what still waits in others is held back there.
                 moved = await store.dispatch_now(shards)
                 self._tasks_lost = False
-                self._log.info("lost_tasks_repeated", rows=moved, task_queue=self._task_queue)
+                self._tell("lost_tasks_repeated", moved)
             if self._finishes_lost:
                 await self._repeat_finishes()
                 self._finishes_lost = False
@@ -84,3 +84,8 @@ class Recovery:
             self._log.warning("recovery_waits", error=str(error))
             await self._services.clock.wait(asyncio.Event(), timeout_ms=IDLE_POLL_MS)
             self._news.set()
+
+    def _tell(self, event: str, rows: int) -> None:
+        """New queues that held nothing, as at the first start of all, are no news."""
+        if rows:
+            self._log.info(event, rows=rows, task_queue=self._task_queue)

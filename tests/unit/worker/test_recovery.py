@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -68,3 +69,16 @@ async def test_the_loss_of_other_queues_repeats_nothing(engine: Engine, recovery
     await engine.settle()
     await engine.pass_time(0)
     assert (engine.activities, engine.wakeups) == ([], [])
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_new_queues_are_news_only_if_something_waited_for_them(
+    engine: Engine, recovery: Recovery, caplog: pytest.LogCaptureFixture, waits: bool
+) -> None:
+    caplog.set_level(logging.INFO, logger="orchestrator")
+    if waits:
+        await engine.start()
+    recovery.queues_made([WorkflowQueue(QUEUE), ActivityQueue(QUEUE)])
+    await engine.settle()
+    told = [record.msg for record in caplog.records]
+    assert told == (["lost_wakeups_repeated"] if waits else [])
