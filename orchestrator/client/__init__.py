@@ -26,6 +26,7 @@ from orchestrator.client.failures import (
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.options import WorkflowStartOptions
 from orchestrator.client.updates import WorkflowUpdateHandle, WorkflowUpdateStage
+from orchestrator.client.with_start import WithStartWorkflowOperation
 from orchestrator.wire.history_json import WorkflowHistory
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "WorkflowContinuedAsNewError",
     "WorkflowQueryFailedError",
     "WorkflowQueryRejectedError",
+    "WithStartWorkflowOperation",
     "RPCTimeoutOrCancelledError",
     "WorkflowUpdateHandle",
     "WorkflowUpdateStage",

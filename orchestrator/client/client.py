@@ -15,23 +15,15 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 from orchestrator.client.async_activities import ActivityIds, AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
 from orchestrator.client.handle import WorkflowHandle
-from orchestrator.client.options import (
-    ABSENT,
-    WorkflowStartOptions,
-    arguments,
-    start_options,
-    target_of,
-)
+from orchestrator.client.options import ABSENT, WorkflowStartOptions, arguments, target_of
+from orchestrator.client.starting import start_run
+from orchestrator.client.with_start import UpdateWithStartCalls
 from orchestrator.config import load_settings
 from orchestrator.converter import DataConverter
-from orchestrator.core.start import start_of
 from orchestrator.core.task_token import TaskToken
-from orchestrator.exceptions import WorkflowAlreadyStartedError
 from orchestrator.ids import RunId, check_task_queue, check_workflow_id
 from orchestrator.limits import LIST_PAGE
-from orchestrator.ports.store import Attached, Started, StartRefused
 from orchestrator.ports.visibility import RunFilter
-from orchestrator.relay.certainty import until_known
 from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services, services_of
 
@@ -41,7 +33,7 @@ _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
 
 
-class Client:
+class Client(UpdateWithStartCalls):
     """A connection to both servers, for one event loop. Use it as `async with`, or `close` it."""
 
     def __init__(
@@ -153,44 +145,15 @@ class Client:
 
         Raises:
             WorkflowAlreadyStartedError: the policies refuse, because of an open or a closed run.
+            RPCError: RESOURCE_EXHAUSTED, the open run takes no `start_signal` now.
             TypeError: an option is unknown, or `id` or `task_queue` is missing.
             InvalidNameError: an id, type or queue cannot be one.
             ConversionError: an argument cannot be converted.
             UnavailableError: the store does not answer; repeat under the same `request_id`.
         """
-        services, values = self.services, self.data_converter
         target = target_of(workflow, result_type)
-        request_id = options.get("request_id")
-        wish = start_options(
-            target,
-            arguments(arg, args),
-            options,
-            values=values,
-            identity=self.identity,
-            request_id=services.mint() if request_id is None else request_id,
-        )
-        start = start_of(await values.seal(wish), now_ms=services.clock.now_ms())
-        answer = await until_known(lambda: services.store.start(start), services.clock)
-        match answer:
-            case Started(run_id=run_id, wake=wake):
-                first_run_id: str | None = run_id
-                if wake is not None:
-                    services.dispatcher.wake(start.workflow_id, wake)
-            case Attached(run_id=run_id):
-                first_run_id = None  # It may be a successor: the chain's first run is not known.
-            case StartRefused():
-                raise WorkflowAlreadyStartedError(
-                    start.workflow_id, answer.workflow_type, answer.run_id
-                )
-        return WorkflowHandle(
-            services,
-            values,
-            self.identity,
-            start.workflow_id,
-            result_run_id=run_id,
-            first_execution_run_id=first_run_id,
-            result_type=target.ret_type,
-        )
+        start = await self._start_of(target, arguments(arg, args), options)
+        return self._handle_of(target, start, await start_run(self.services, start))
 
     @overload
     async def execute_workflow(

@@ -35,6 +35,10 @@ class WorkflowStartOptions(TypedDict, total=False):
     start_delay: timedelta | None
     memo: Mapping[str, Any] | None  # Any: user's values
     request_id: str | None
+    start_signal: str | None
+    """Sent with the start, in the same write: to the open run if there is one (unless a conflict
+    policy says otherwise), else to the new run, whose first task sees it."""
+    start_signal_args: Sequence[Any]  # Any: user's values
 
 
 class Target(NamedTuple):
@@ -92,6 +96,8 @@ def start_options(
             raise ValueError("TERMINATE_IF_RUNNING cannot be combined with id_conflict_policy")
         reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
         conflict = WorkflowIDConflictPolicy.TERMINATE_EXISTING
+    if options.get("start_signal") and conflict is WorkflowIDConflictPolicy.UNSPECIFIED:
+        conflict = WorkflowIDConflictPolicy.USE_EXISTING
     memo = options.get("memo") or {}
     return StartOptions(
         workflow_id=options["id"],

@@ -166,7 +166,7 @@ async def send(services: Services, sending: Sending, stage: WorkflowUpdateStage)
         operation_id = OperationId(services.mint())
         answer = await append(services, sending, operation_id)
         run_id = answer.run_id if isinstance(answer, Appended) else _run_of(sending)
-        return await _settle(services, sending, run_id, operation_id, stage, notice)
+        return await settle(services, sending, run_id, operation_id, stage, notice)
 
 
 async def follow(
@@ -187,7 +187,7 @@ async def follow(
     return view
 
 
-async def _settle(
+async def settle(
     services: Services,
     sending: Sending,
     run_id: RunId | None,

@@ -31,7 +31,14 @@ from orchestrator.wire.events import (
     WorkflowExecutionTimedOut,
 )
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.inbox import ActivityCanceled, ActivityOutcome, InboxBody, RelationAnswer
+from orchestrator.wire.inbox import (
+    ActivityCanceled,
+    ActivityOutcome,
+    InboxBody,
+    RelationAnswer,
+    SignalReceived,
+    UpdateReceived,
+)
 from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
@@ -70,6 +77,18 @@ class NewRun(_Record, frozen=True, kw_only=True):
     first_task_delay_ms: int = 0
 
 
+class StartMessage(_Record, frozen=True, kw_only=True):
+    """A signal or update that goes with a start, in the same write, to whichever run answers it.
+
+    A run that is made has it beside its first task. An open run that is used gets it unless
+    `operation_id` was seen. An update whose id the newest run knows is there already: no policy is
+    asked if that run is open, or has completed the update.
+    """
+
+    body: SignalReceived | UpdateReceived
+    operation_id: OperationId
+
+
 class StartRun(_Record, frozen=True, kw_only=True):
     """Make `run`, or do what the policies say; the store looks up which.
 
@@ -85,6 +104,7 @@ class StartRun(_Record, frozen=True, kw_only=True):
     terminate: WorkflowExecutionTerminated | None = None
     after_completed: bool = True
     after_failed: bool = True
+    message: StartMessage | None = None
     remember_refusal: bool = False
     """A refusal stands under this run id: the same start is refused again for as long as a closed
     run is kept, whatever becomes of the run that was in its way."""

@@ -36,7 +36,7 @@ from orchestrator.limits import (
 )
 from orchestrator.ports.broker import Broker, Delivery, Outgoing, ReplyTo
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Attached, StartAnswer, Started, StartRefused, Store
+from orchestrator.ports.store import Attached, Full, StartAnswer, Started, StartRefused, Store
 from orchestrator.relay.burial import bury
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.telemetry.log import bind, get_logger
@@ -174,6 +174,13 @@ class Gateway:
                 response = _taken(options, answer)
                 self._log.info("start_refused", reason=response.message)
                 self._answer(delivery, response)
+            case Full(unread=unread):
+                message = f"the run has {unread} unread entries; repeat the request later"
+                request_id = options.request_id
+                self._answer(
+                    delivery,
+                    ErrorResponse(code="unavailable", message=message, request_id=request_id),
+                )
             case _ as unknown:
                 assert_never(unknown)
         await woken.wait()  # Sent or lost: a lost wake-up is made again from its row.

@@ -187,10 +187,12 @@ class Started(_Answer, frozen=True, kw_only=True):
 
 
 class Attached(_Answer, frozen=True, kw_only=True):
-    """An open run was there and the start was told to use it."""
+    """An open run was there and the start was told to use it, or a run knows the update that came
+    with the start. `wake` is for a message that was put into its inbox."""
 
     run_id: RunId
     now_ms: int
+    wake: Wake | None = None
 
 
 class StartRefused(_Answer, frozen=True, kw_only=True):
@@ -376,7 +378,7 @@ class Repeat(_Answer, frozen=True, kw_only=True):
     now_ms: int
 
 
-StartAnswer: TypeAlias = Started | Attached | StartRefused
+StartAnswer: TypeAlias = Started | Attached | StartRefused | Full
 AppendAnswer: TypeAlias = Appended | Duplicate | NotOpen | Full
 CommitAnswer: TypeAlias = Committed | Stale | Refused
 BeginAnswer: TypeAlias = Begun | AlreadyRunning | AlreadyDone | Gone

@@ -25,11 +25,12 @@ from orchestrator.core.transition import (
     Append,
     AttemptName,
     ForcedClose,
+    StartMessage,
     StartRun,
     TaskFailure,
     Transition,
 )
-from orchestrator.ids import EventId, RunId, WorkflowId
+from orchestrator.ids import EventId, RunId, UpdateId, WorkflowId
 from orchestrator.limits import INBOX_ENTRIES_MAX, INBOX_PAGE_ENTRIES, WAKEUP_REPEATS_MS
 from orchestrator.ports.store import (
     AppendAnswer,
@@ -53,6 +54,7 @@ from orchestrator.ports.store import (
     Synced,
     Wake,
 )
+from orchestrator.wire.inbox import UpdateReceived
 from orchestrator.wire.options import RunStatus
 
 
@@ -74,9 +76,11 @@ class MemoryRuns(MemoryReads):
             return self._refuse(start, None if workflow is None else workflow.head, now_ms)
         if workflow is not None:
             head = workflow.head
+            if self._knows_update(start):
+                return Attached(run_id=head.run_id, now_ms=now_ms)
             if head.status is RunStatus.RUNNING:
                 if start.attach:
-                    return Attached(run_id=head.run_id, now_ms=now_ms)
+                    return self._attach(workflow, start.message, now_ms=now_ms)
                 allowed = start.terminate is not None
             elif head.status in (RunStatus.COMPLETED, RunStatus.CONTINUED_AS_NEW):
                 allowed = start.after_completed
@@ -90,7 +94,13 @@ class MemoryRuns(MemoryReads):
                 )
         token = state.mint()
         wake = state.make_run(start.workflow_id, start.run, now_ms=now_ms, token=token)
-        if wake is not None:
+        if start.message is not None:
+            made, mark = state.workflows[start.workflow_id], state.mint()
+            state.add_entry(made, start.message.body, now_ms=now_ms, mark=mark, message=True)
+            state.remember(made, start.message.operation_id)
+            # The first task sees both: it reads the inbox.
+            wake = None if wake is None else msgspec.structs.replace(wake, entry=None)
+        elif wake is not None:
             wake = msgspec.structs.replace(
                 wake, first=first_run_of(start, token=token, now_ms=now_ms)
             )
@@ -267,6 +277,36 @@ class MemoryRuns(MemoryReads):
                 start.workflow_id, start.run.run_id, refusal, now_ms=now_ms
             )
         return _refused(refusal, now_ms)
+
+    def _knows_update(self, start: StartRun) -> bool:
+        """Whether the newest run has the update that comes with `start`: is open, or has completed
+        it."""
+        body = None if start.message is None else start.message.body
+        if not isinstance(body, UpdateReceived):
+            return False
+        head = self._state.workflows[start.workflow_id].head
+        record = self._record(start.workflow_id, head.run_id)
+        stage = record.updates.get(UpdateId(body.update_id))
+        if stage is None:
+            return False
+        return head.status is RunStatus.RUNNING or stage.completed_event_id is not None
+
+    def _attach(
+        self, workflow: Workflow, message: StartMessage | None, *, now_ms: int
+    ) -> Attached | Full:
+        """Use the open run, and give it the message."""
+        attached = Attached(run_id=workflow.head.run_id, now_ms=now_ms)
+        if message is None or message.operation_id in workflow.seen:
+            return attached
+        if len(workflow.inbox) >= INBOX_ENTRIES_MAX:
+            return Full(unread=len(workflow.inbox), now_ms=now_ms)
+        state = self._state
+        entry = state.add_entry(
+            workflow, message.body, now_ms=now_ms, mark=state.mint(), message=True
+        )
+        state.remember(workflow, message.operation_id)
+        wake = state.wake_once(workflow, entry, now_ms=now_ms)
+        return msgspec.structs.replace(attached, wake=wake)
 
     def _record(self, workflow_id: WorkflowId, run_id: RunId) -> RunRecord:
         return self._state.runs[workflow_id, run_id]

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.scripts import Answer, Scripts
-from orchestrator.core.transition import ActivityToSchedule, Transition
+from orchestrator.core.transition import ActivityToSchedule, StartMessage, Transition
 from orchestrator.ids import (
     ActivityKey,
     AttemptToken,
@@ -21,8 +21,10 @@ from orchestrator.ids import (
     WorkflowId,
 )
 from orchestrator.limits import (
+    INBOX_ENTRIES_MAX,
     INBOX_PAGE_ENTRIES,
     RETENTION_MS,
+    SEEN_OPERATIONS_MAX,
     UPDATE_REPLY_TTL_MS,
     WAKEUP_REPEATS_MS,
 )
@@ -36,7 +38,7 @@ from orchestrator.wire.codec import (
     payloads_decoder,
 )
 from orchestrator.wire.events import HistoryEvent
-from orchestrator.wire.inbox import InboxBody, InboxEntry
+from orchestrator.wire.inbox import InboxBody, InboxEntry, UpdateReceived
 from orchestrator.wire.options import RunStatus
 
 RECORD_FIELDS = (
@@ -120,6 +122,18 @@ def scheduled_fields(new: ActivityToSchedule) -> dict[str, str]:
     if new.deadline_ms is not None:
         fields["deadline_ms"] = str(new.deadline_ms)
     return fields
+
+
+def message_fields(message: StartMessage) -> dict[str, Any]:  # Any: what msgpack carries
+    """A signal or update that goes with a start."""
+    body = message.body
+    update = {"update_id": body.update_id} if isinstance(body, UpdateReceived) else {}
+    return update | {
+        "entry": entry_fields(body, message=True),
+        "operation_id": message.operation_id,
+        "inbox_max": INBOX_ENTRIES_MAX,
+        "seen_max": SEEN_OPERATIONS_MAX,
+    }
 
 
 def update_fields(transition: Transition) -> dict[str, Any]:  # Any: what msgpack carries

@@ -65,23 +65,33 @@ class RedisRuns(RedisReads):
             "remember_refusal": start.remember_refusal,
             "only_refuse": start.only_refuse,
         }
+        message = start.message
+        if message is not None:
+            fields["message"] = answers.message_fields(message)
         old = run_id
         while True:
-            if start.terminate is not None:
+            if start.terminate is not None or message is not None:
                 fields["expected_run_id"] = old
+            if start.terminate is not None:
                 fields["close"] = self._forced(
                     start.workflow_id, old, start.terminate, RunStatus.TERMINATED
                 )
             keys = self._keys.for_script(
                 start.workflow_id, old, run_id, closed_as=RunStatus.TERMINATED
             )
+            if message is not None:
+                keys.append(self._keys.updates(start.workflow_id, old))
             answer = await self._scripts.start_run(keys, fields)
             if answer.kind != "moved":
                 break
             old = RunId(answer.run_id or "")
         now_ms = answer.now_ms
         if answer.kind == "attached":
-            return Attached(run_id=RunId(answer.run_id or ""), now_ms=now_ms)
+            given = None if message is None else message.body
+            wake = answers.wake(answer, given, fields["mark"])
+            return Attached(run_id=RunId(answer.run_id or ""), now_ms=now_ms, wake=wake)
+        if answer.kind == "full":
+            return Full(unread=answer.number, now_ms=now_ms)
         if answer.kind == "refused":
             return StartRefused(
                 run_id=RunId(answer.run_id or ""),
@@ -92,7 +102,10 @@ class RedisRuns(RedisReads):
         new = answer.kind == "started"
         body = FirstTask(run_id=run_id) if new else None
         wake = answers.wake(answer, body, fields["mark"])
-        if new and wake is not None:
+        if message is not None and wake is not None:
+            # The first task sees both: it reads the inbox.
+            wake = replace(wake, entry=None)
+        elif new and wake is not None:
             token: str = fields["run"]["token"]
             wake = replace(wake, first=first_run_of(start, token=token, now_ms=now_ms))
         return Started(run_id=run_id, new=new, now_ms=now_ms, wake=wake)

@@ -13,10 +13,7 @@ if refusal then return answer(refusal) end
 local unread = redis.call('XLEN', INBOX)
 if a.entry.message and unread >= a.inbox_max then return answer{kind = 'full', number = unread} end
 add_entry(head, a.entry)
-if a.operation_id then
-  redis.call('ZADD', SEEN, head.inbox_last, a.operation_id)
-  redis.call('ZREMRANGEBYRANK', SEEN, 0, -1 - a.seen_max)
-end
+if a.operation_id then remember(head, a.operation_id, a.seen_max) end
 local woken = wake_once(head)
 return answer{kind = 'appended', run_id = head.run_id, number = tonumber(head.inbox_last), woken = woken,
   task_queue = head.task_queue, sticky = head.sticky}

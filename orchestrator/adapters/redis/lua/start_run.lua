@@ -1,9 +1,10 @@
 #!lua
 -- start_run.lua: make a run, or do what the policies say.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
+-- With a.message one more: updates of the newest run, which is a.expected_run_id
 -- ARGV[1]: a msgpack map of workflow_id, run, attach, after_completed, after_failed, remember_refusal,
---   only_refuse, mark, first_repeat_ms; optional close, expected_run_id
--- Returns: started | again | attached | refused | moved (another run is open: its keys are needed)
+--   only_refuse, mark, first_repeat_ms; optional close, expected_run_id, message
+-- Returns: started | again | attached | refused | full | moved (another run is open: its keys are needed)
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
 if redis.call('EXISTS', NEXT_RUN) == 1 then
@@ -25,10 +26,30 @@ local function refuse()
   return answer(found)
 end
 if a.only_refuse then return refuse() end
+local message = a.message
+if head.run_id and message and message.update_id then
+  if a.expected_run_id ~= head.run_id then return answer{kind = 'moved', run_id = head.run_id} end
+  local UPDATES = KEYS[14]
+  local stage = redis.call('HGET', UPDATES, message.update_id)
+  if stage and (head.status == 'running' or string.find(stage, ' ', 1, true)) then
+    return answer{kind = 'attached', run_id = head.run_id}
+  end
+end
 if head.run_id then
   local allowed
   if head.status == 'running' then
-    if a.attach then return answer{kind = 'attached', run_id = head.run_id} end
+    if a.attach then
+      if not message or redis.call('ZSCORE', SEEN, message.operation_id) then
+        return answer{kind = 'attached', run_id = head.run_id}
+      end
+      local unread = redis.call('XLEN', INBOX)
+      if unread >= message.inbox_max then return answer{kind = 'full', number = unread} end
+      add_entry(head, message.entry)
+      remember(head, message.operation_id, message.seen_max)
+      local woken = wake_once(head)
+      return answer{kind = 'attached', run_id = head.run_id, number = tonumber(head.inbox_last), woken = woken,
+        task_queue = head.task_queue, sticky = head.sticky}
+    end
     allowed = a.close ~= nil
   elseif head.status == 'completed' or head.status == 'continued_as_new' then
     allowed = a.after_completed
@@ -41,5 +62,9 @@ if head.run_id then
     force(head, a.close, a.run.token)
   end
 end
-local woken, number = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY)
+local woken, number, made = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY)
+if message then
+  add_entry(made, message.entry)
+  remember(made, message.operation_id, message.seen_max)
+end
 return answer{kind = 'started', woken = woken, task_queue = a.run.task_queue, number = number}
