@@ -5,11 +5,14 @@ Names and meanings are those of Temporal's Python SDK.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
+
+_T = TypeVar("_T")
+_Default = TypeVar("_Default")
 
 
 @dataclass(frozen=True)
@@ -88,3 +91,169 @@ class RawValue:
 
     def __repr__(self) -> str:
         return f"RawValue({self.payload!r})"
+
+
+@dataclass(frozen=True)
+class Priority:
+    """What is asked for a run or an activity; None: not given.
+
+    It travels with the run, its activities and children inherit it, and `workflow.info()` and
+    `describe` show it. In this release no queue serves one task before another because of it:
+    RabbitMQ's own order stays as it is.
+
+    Args:
+        priority_key: 1 to 5; 1 is the most urgent.
+        fairness_key: Whose work it is, at most 64 bytes.
+        fairness_weight: How much of the work of its priority it may have, 0.001 to 1000.
+    """
+
+    priority_key: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
+
+    default: ClassVar[Priority]
+
+    def __post_init__(self) -> None:
+        if self.priority_key is not None and not 1 <= self.priority_key <= 5:
+            raise ValueError(f"priority_key: expected 1 to 5, found {self.priority_key}")
+        if self.fairness_key is not None and len(self.fairness_key.encode()) > 64:
+            raise ValueError("fairness_key: expected at most 64 bytes")
+        weight = self.fairness_weight
+        if weight is not None and not 0.001 <= weight <= 1000:
+            raise ValueError(f"fairness_weight: expected 0.001 to 1000, found {weight}")
+
+
+Priority.default = Priority()
+
+
+class SearchAttributeIndexedValueType(IntEnum):
+    """How a search attribute is looked up; the numbers are Temporal's."""
+
+    TEXT = 1
+    """For people and for later full-text search; not looked up by its exact value."""
+    KEYWORD = 2
+    INT = 3
+    DOUBLE = 4
+    BOOL = 5
+    DATETIME = 6
+    KEYWORD_LIST = 7
+    """Looked up by any one of its texts."""
+
+
+@dataclass(frozen=True)
+class SearchAttributeKey(Generic[_T]):
+    """The name of a search attribute and the type of its values; made by one of the `for_…`."""
+
+    name: str
+    indexed_value_type: SearchAttributeIndexedValueType
+
+    def value_set(self, value: _T) -> SearchAttributeUpdate[_T]:
+        """A change that sets it, for `workflow.upsert_search_attributes`."""
+        return SearchAttributeUpdate(self, value)
+
+    def value_unset(self) -> SearchAttributeUpdate[_T]:
+        """A change that removes it."""
+        return SearchAttributeUpdate(self, None)
+
+    @staticmethod
+    def for_text(name: str) -> SearchAttributeKey[str]:
+        """A text that is read by people."""
+        return SearchAttributeKey(name, SearchAttributeIndexedValueType.TEXT)
+
+    @staticmethod
+    def for_keyword(name: str) -> SearchAttributeKey[str]:
+        """A text that is looked up as a whole."""
+        return SearchAttributeKey(name, SearchAttributeIndexedValueType.KEYWORD)
+
+    @staticmethod
+    def for_int(name: str) -> SearchAttributeKey[int]:
+        """A whole number of 64 bits."""
+        return SearchAttributeKey(name, SearchAttributeIndexedValueType.INT)
+
+    @staticmethod
+    def for_float(name: str) -> SearchAttributeKey[float]:
+        """A number."""
+        return SearchAttributeKey(name, SearchAttributeIndexedValueType.DOUBLE)
+
+    @staticmethod
+    def for_bool(name: str) -> SearchAttributeKey[bool]:
+        """True or false."""
+        return SearchAttributeKey(name, SearchAttributeIndexedValueType.BOOL)
+
+    @staticmethod
+    def for_datetime(name: str) -> SearchAttributeKey[datetime]:
+        """A point in time; values must be aware of their time zone."""
+        return SearchAttributeKey(name, SearchAttributeIndexedValueType.DATETIME)
+
+    @staticmethod
+    def for_keyword_list(name: str) -> SearchAttributeKey[Sequence[str]]:
+        """Several texts, each looked up as a whole."""
+        return SearchAttributeKey(name, SearchAttributeIndexedValueType.KEYWORD_LIST)
+
+
+@dataclass(frozen=True)
+class SearchAttributeUpdate(Generic[_T]):
+    """A change of one search attribute; a `value` of None removes it."""
+
+    key: SearchAttributeKey[_T]
+    value: _T | None
+
+
+class SearchAttributePair(NamedTuple, Generic[_T]):
+    """A search attribute and its value."""
+
+    key: SearchAttributeKey[_T]
+    value: _T
+
+
+@dataclass(frozen=True)
+class TypedSearchAttributes(Collection[SearchAttributePair[Any]]):  # Any: pairs of any types
+    """Search attributes with their values, each key once.
+
+    Raises:
+        ValueError: a name is given twice.
+    """
+
+    search_attributes: Sequence[SearchAttributePair[Any]] = ()  # Any: pairs of any types
+
+    empty: ClassVar[TypedSearchAttributes]
+
+    def __post_init__(self) -> None:
+        names = [pair.key.name for pair in self.search_attributes]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"search attribute {doubled[0]!r} is given twice")
+
+    def __len__(self) -> int:
+        return len(self.search_attributes)
+
+    def __iter__(self) -> Iterator[SearchAttributePair[Any]]:  # Any: pairs of any types
+        return iter(self.search_attributes)
+
+    def __contains__(self, key: object) -> bool:
+        return any(pair.key == key for pair in self.search_attributes)
+
+    def __getitem__(self, key: SearchAttributeKey[_T]) -> _T:
+        for pair in self.search_attributes:
+            if pair.key == key:
+                value: _T = pair.value
+                return value
+        raise KeyError(key.name)
+
+    @overload
+    def get(self, key: SearchAttributeKey[_T]) -> _T | None: ...
+    @overload
+    def get(self, key: SearchAttributeKey[_T], default: _Default) -> _T | _Default: ...
+    def get(self, key: SearchAttributeKey[Any], default: Any = None) -> Any:  # Any: see above
+        """The value of `key`, or `default`."""
+        found = [pair.value for pair in self.search_attributes if pair.key == key]
+        return found[0] if found else default
+
+    def updated(self, *pairs: SearchAttributePair[Any]) -> TypedSearchAttributes:  # Any: as above
+        """A copy in which `pairs` are set."""
+        names = {pair.key.name for pair in pairs}
+        kept = [pair for pair in self.search_attributes if pair.key.name not in names]
+        return TypedSearchAttributes([*kept, *pairs])
+
+
+TypedSearchAttributes.empty = TypedSearchAttributes()

@@ -12,6 +12,7 @@
     │   └── WorkflowAlreadyStartedError  a start met a run that it may not replace
     ├── RPCError                     an operation was refused: see its status
     ├── InvalidNameError             a name that cannot be a key or a queue
+    ├── InvalidSearchAttributeError  a name or value that cannot be looked up
     ├── PayloadTooLargeError         a value over the limit
     ├── ConversionError              a value that cannot be converted
     ├── MalformedMessageError        foreign bytes that are not what they should be
@@ -295,6 +296,18 @@ class InvalidNameError(OrchestratorError, ValueError):
         if len(found) > 80:
             found = f"{found[:77]}… ({len(found)} characters)"
         return f"{self.kind}: expected {self.expected}, found {found}"
+
+
+class InvalidSearchAttributeError(OrchestratorError, ValueError):
+    """A search attribute cannot be stored: its name, type, value or size is not allowed."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name = name
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"search attribute {self.name!r}: {self.problem}"
 
 
 class PayloadTooLargeError(OrchestratorError, ValueError):

@@ -49,6 +49,19 @@ MESSAGE_DEPTH_MAX = 2 * JSON_DEPTH_MAX
 JSON_INTEGER_DIGITS_MAX = 4_300
 """Digits of an integer in foreign JSON: Python itself refuses to read longer ones."""
 
+SEARCH_ATTRIBUTE_BYTES_MAX = 2 * 1024
+"""One value of a search attribute. It becomes a part of key names; Temporal's bound is the same."""
+SEARCH_ATTRIBUTES_BYTES_MAX = 40 * 1024
+"""All search attributes of a run; Temporal's bound is the same."""
+SEARCH_ENTRIES_MAX = 100
+"""Values of one run that listings can look up: each is a key of every script that makes, changes
+or removes the run."""
+CHANGE_VERSIONS_BYTES_MAX = 2 * 1024
+CHANGE_VERSIONS_MAX = 50
+"""Patches of one run that listings can look up; further ones work all the same."""
+MEMO_BYTES_MAX = 2 * 1024 * 1024
+"""All notes of a run together; Temporal's bound is the same."""
+
 # A commit --------------------------------------------------------------------------------------
 COMMIT_COMMANDS_MAX = 200
 """Commands in one commit: 10 µs each in Lua keeps a script near 2 ms."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from orchestrator.core.search_attributes import CHANGE_VERSION
 from orchestrator.core.state import ExecutionState
 from orchestrator.core.transition import Close, NewRun
 from orchestrator.exceptions import OrchestratorError
@@ -12,7 +13,8 @@ from orchestrator.limits import WORKFLOW_TASK_TIMEOUT_MAX_MS
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
 from orchestrator.wire.events import CommandEvent, WorkflowExecutionStarted
-from orchestrator.wire.options import RunStatus
+from orchestrator.wire.options import RunInitiator, RunStatus
+from orchestrator.wire.search_attributes import SearchAttributes
 
 
 class NotStartedError(OrchestratorError):
@@ -88,7 +90,17 @@ def continue_as_new(
         retry_policy=command.retry_policy or before.retry_policy,
         first_run_id=before.first_run_id or state.run_id,
         continued_run_id=state.run_id,
-        memo=before.memo if command.memo is None else command.memo,
+        memo=state.memo if command.memo is None else command.memo,
+        search_attributes=_without_versions(state)
+        if command.search_attributes is None
+        else command.search_attributes,
+        cron_schedule=before.cron_schedule,
+        static_summary=before.static_summary,
+        static_details=before.static_details,
+        priority=before.priority,
+        initiator=RunInitiator.WORKFLOW,
+        first_task_backoff_ms=command.backoff_start_interval_ms,
+        last_completion_result=before.last_completion_result,
         parent=before.parent,
         root=before.root,
     )
@@ -100,6 +112,7 @@ def continue_as_new(
         workflow_type=workflow_type,
         task_queue=task_queue,
         input=command.input,
+        backoff_start_interval_ms=command.backoff_start_interval_ms,
         task_completed_event_id=state.task_completed_event_id,
     )
     return event, Close(
@@ -128,6 +141,12 @@ def started_of(state: ExecutionState) -> WorkflowExecutionStarted:
     if state.started is None:
         raise NotStartedError(f"run {state.run_id!r} has no first event; read its history again")
     return state.started
+
+
+def _without_versions(state: ExecutionState) -> SearchAttributes:
+    """The search attributes of a run as its successor begins with: it has taken no patch yet."""
+    found = state.search_attributes.items()
+    return {name: attribute for name, attribute in found if name != CHANGE_VERSION}
 
 
 def _nothing_left(state: ExecutionState) -> bool:

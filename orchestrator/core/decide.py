@@ -17,6 +17,7 @@ from orchestrator.core.command_handlers import Wishes, handle
 from orchestrator.core.fold import apply
 from orchestrator.core.history_size import suggests_continue_as_new
 from orchestrator.core.intake import Intake
+from orchestrator.core.patches import patch_ids
 from orchestrator.core.state import ExecutionState
 from orchestrator.core.transition import TaskFailure, Transition
 from orchestrator.ids import CommitToken, EventId, Mark
@@ -57,6 +58,7 @@ class Task:
     """More than 0 forces a close that would leave so many messages unread."""
     python: str = ""
     sdk_version: str = ""
+    build_id: str = ""
     loop_version: int = LOOP_VERSION
 
 
@@ -88,7 +90,9 @@ def decide(
         loop_version=task.loop_version,
         python=task.python,
         sdk_version=task.sdk_version,
+        build_id=task.build_id,
         command_count=len(commands),
+        patches=patch_ids(commands),
     )
     events.append(_append(state, completed, time_ms=task.now_ms))
     return _parts(state, commands, task, mint=mint, first=start, head=events, news=news)

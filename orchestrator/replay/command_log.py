@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from orchestrator.core.patches import changes_versions, patch_of
 from orchestrator.replay.control import NondeterminismError
 from orchestrator.replay.facts import Commands, Completion
 from orchestrator.replay.source import Source, caller, describe
@@ -98,15 +99,8 @@ class CommandLog:
         """
         entries = self._take_entries()
         events = recorded or ()
-        for event, entry in zip(events, entries, strict=False):
-            self._match(entry, event)
-        if len(events) > len(entries):
-            last = f"after {describe_command(entries[-1].command)}" if entries else "in this task"
-            raise NondeterminismError(
-                f"history has {describe_event(events[len(entries)])}, but the code asked for "
-                f"nothing more {last}; {waits_at()}"
-            )
-        new = entries[len(events) :]
+        matched = self._match_all(entries, events, waits_at)
+        new = entries[matched:]
         if recorded is not None and complete and new:
             last_id = events[-1].event_id if events else after_event_id
             raise NondeterminismError(
@@ -141,6 +135,32 @@ class CommandLog:
         self._starts = {}
         return [*accepted, *others, *closing]
 
+    def _match_all(
+        self,
+        entries: Sequence[LoggedCommand],
+        events: Sequence[e.HistoryEvent],
+        waits_at: Callable[[], str],
+    ) -> int:
+        """Match all events, and say how many entries that took. The marker of a deprecated patch
+        may be missing in the code, and so may the change of the search attribute behind it."""
+        matched, skipped = 0, False
+        for event in events:
+            entry = entries[matched] if matched < len(entries) else None
+            skipped = _may_be_missing(event, entry, after_skipped=skipped)
+            if skipped:
+                continue
+            if entry is None:
+                last = "in this task"
+                if entries:
+                    last = f"after {describe_command(entries[-1].command)}"
+                raise NondeterminismError(
+                    f"history has {describe_event(event)}, but the code asked for nothing more "
+                    f"{last}; {waits_at()}{_advice(event)}"
+                )
+            self._match(entry, event)
+            matched += 1
+        return matched
+
     def _match(self, entry: LoggedCommand, event: e.HistoryEvent) -> None:
         command, attributes = entry.command, event.attributes
         same = _EVENT_OF[type(command)] is type(attributes)
@@ -158,11 +178,7 @@ class CommandLog:
                 case e.TimerStarted() | e.TimerCanceled():
                     same = _identity(command) == attributes.timer_id
                 case e.MarkerRecorded():
-                    same = (
-                        isinstance(command, c.RecordMarker)
-                        and command.marker_name == attributes.marker_name
-                        and command.details == attributes.details
-                    )
+                    same = _same_marker(command, attributes)
                 case e.WorkflowExecutionUpdateAccepted() | e.WorkflowExecutionUpdateCompleted():
                     same = _identity(command) == attributes.update_id
                 case _:
@@ -170,9 +186,44 @@ class CommandLog:
         if not same:
             raise NondeterminismError(
                 f"history has {describe_event(event)}, but the code asked for "
-                f"{describe_command(command)} at {describe(entry.source)}"
+                f"{describe_command(command)} at {describe(entry.source)}{_advice(event)}"
             )
         self._bind(command, event.event_id)
+
+
+def _same_marker(command: c.Command, attributes: e.MarkerRecorded) -> bool:
+    if not isinstance(command, c.RecordMarker) or command.marker_name != attributes.marker_name:
+        return False
+    wished, recorded = patch_of(command), patch_of(attributes)
+    if wished is None or recorded is None:
+        return command.details == attributes.details
+    return wished.id == recorded.id
+
+
+def _may_be_missing(
+    event: e.HistoryEvent, entry: LoggedCommand | None, *, after_skipped: bool
+) -> bool:
+    """Whether `event` is of a deprecated patch that the code no longer names."""
+    attributes = event.attributes
+    command = None if entry is None else entry.command
+    if after_skipped and changes_versions(attributes):
+        return not changes_versions(command)
+    recorded = patch_of(attributes)
+    if recorded is None or not recorded.deprecated:
+        return False
+    wished = patch_of(command)
+    return wished is None or wished.id != recorded.id
+
+
+def _advice(event: e.HistoryEvent) -> str:
+    """What to do about a mismatch: patches are made for changes of code that runs are amid."""
+    patch = patch_of(event.attributes)
+    if patch is None:
+        return "; put the change behind workflow.patched(), so that runs go the way they began"
+    return (
+        f"; keep workflow.patched({patch.id!r}), or workflow.deprecate_patch({patch.id!r}) in its "
+        "place, for as long as runs that took this patch may be replayed"
+    )
 
 
 def closes(completion: Completion) -> bool:
@@ -188,7 +239,8 @@ def _identity(command: c.Command) -> str:
         case c.StartTimer() | c.CancelTimer():
             return command.timer_id
         case c.RecordMarker():
-            return command.marker_name
+            patch = patch_of(command)
+            return command.marker_name if patch is None else patch.id
         case c.AcceptUpdate() | c.CompleteUpdate():
             return command.update_id
         case _:
@@ -197,7 +249,7 @@ def _identity(command: c.Command) -> str:
 
 def describe_command(command: c.Command) -> str:
     """A command in a few words."""
-    name = type(command).__name__
+    name = "the marker of patch" if patch_of(command) else type(command).__name__
     if isinstance(command, c.ScheduleActivityTask):
         return f"{name} {command.activity_type!r} (id {command.activity_id!r})"
     identity = _identity(command)
@@ -215,7 +267,8 @@ def describe_event(event: e.HistoryEvent) -> str:
     elif isinstance(attributes, e.TimerStarted | e.TimerCanceled):
         detail = f" {attributes.timer_id!r}"
     elif isinstance(attributes, e.MarkerRecorded):
-        detail = f" {attributes.marker_name!r}"
+        patch = patch_of(attributes)
+        detail = f" {attributes.marker_name!r}" if patch is None else f", patch {patch.id!r}"
     elif isinstance(
         attributes, e.WorkflowExecutionUpdateAccepted | e.WorkflowExecutionUpdateCompleted
     ):

@@ -43,6 +43,10 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
     recorded_complete: bool = True
     python: str = ""
     """Which Python recorded it (`3.11`); empty: none."""
+    build_id: str = ""
+    """Which release of the worker did it, or does it now."""
+    patches: tuple[str, ...] = ()
+    """The patches it took, as its record says; their markers are among `recorded`, or missing."""
     history_length: int = 0
     history_bytes: int = 0
     continue_as_new_suggested: bool = False

@@ -83,6 +83,8 @@ def _activation(
         recorded=tuple(recorded),
         recorded_complete=len(recorded) == count,
         python=completed.python,
+        build_id=completed.build_id,
+        patches=completed.patches,
         history_length=started.event_id,
         history_bytes=task.history_bytes,
         continue_as_new_suggested=task.continue_as_new_suggested,

@@ -32,6 +32,9 @@ from orchestrator.replay.eviction import close, unwind
 from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts, messages_of
 from orchestrator.replay.handlers import Handlers, SignalCall
 from orchestrator.replay.loop import DurableLoop
+from orchestrator.replay.metadata import BUILT_IN_QUERIES
+from orchestrator.replay.patches import Patches
+from orchestrator.replay.properties import Properties
 from orchestrator.replay.randomness import Randomness
 from orchestrator.replay.run_info import Info, info_of
 from orchestrator.replay.source import (
@@ -83,11 +86,13 @@ class WorkflowRun:
         self.activities = Activities(self, self.loop, data_converter)
         self.handlers = Handlers(data_converter, self._start_signal, lambda: self.replaying_history)
         self.updates = Updates(self)
+        self.properties = Properties(self, facts.started)
+        self.patches = Patches(self, self.properties.upsert_search_attributes)
         self.cancel_request: e.WorkflowExecutionCancelRequested | None = None
         self.evicting = False
         self._context = Context()
         self._log = CommandLog(self._bind, self.activities.id_of)
-        self._conditions = Conditions(partial(self.ask_read_only, "a condition"))
+        self.conditions = Conditions(partial(self.ask_read_only, "a condition"))
         self._primary: asyncio.Task[None] | None = None
         self._first_task_ms = facts.start_time_ms
         self._read_only_place = ""
@@ -99,6 +104,7 @@ class WorkflowRun:
     def activate(self, activation: Activation) -> Completion:
         """Apply the news and run until quiet. Errors of user code are answers, not raised."""
         before, self.activation = self.activation, activation
+        self.patches.note(activation)
         if self._breach is not None:
             return self.endings.task_failure(self._breach)
         if self._doom is None:
@@ -188,7 +194,7 @@ class WorkflowRun:
     @cached_property
     def info(self) -> Info:
         """What workflow code may know about the run."""
-        return info_of(self.facts, first_task_ms=self._first_task_ms)
+        return info_of(self.facts, self.properties, first_task_ms=self._first_task_ms)
 
     @property
     def read_only(self) -> bool:
@@ -205,17 +211,6 @@ class WorkflowRun:
     def replaying_history(self) -> bool:
         """As `replaying`, but not for a query: whether a log line would be a repetition."""
         return self.evicting or (self.activation.replaying and not self._in_query)
-
-    async def wait_condition(
-        self, is_true: Callable[[], bool], *, timeout: float | None, summary: str
-    ) -> None:
-        """Wait until `is_true()`; it is looked at whenever nothing is ready.
-
-        Raises:
-            asyncio.TimeoutError: `timeout` seconds passed, and it is still false.
-        """
-        self.check_writable("wait")
-        await self._conditions.wait(self.loop, is_true, timeout=timeout, summary=summary)
 
     def _run_code(self, activation: Activation, before: Activation) -> None:
         self.is_activating, accepted = True, self.updates.accepted
@@ -290,7 +285,7 @@ class WorkflowRun:
             self.loop.drain()
             if self.loop.halted:
                 return
-            self._conditions.look()
+            self.conditions.look()
             if not self.loop.has_ready:
                 return
 
@@ -314,8 +309,8 @@ class WorkflowRun:
         with self.loop.running():
             self._read_only_place, self._in_query = "a query", True
             try:
-                if name == "__stack_trace":
-                    return self.values.to_payloads([self.stack()])[0]
+                if name in BUILT_IN_QUERIES:
+                    return self.values.to_payloads([BUILT_IN_QUERIES[name](self)])[0]
                 if not self.has_begun:
                     raise FailureError("the run's first task has not run yet; ask again")
                 answer = self.handlers.query(name, payloads)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from orchestrator.common import RetryPolicy
+from orchestrator.common import Priority, RetryPolicy, TypedSearchAttributes
 from orchestrator.replay.facts import Activation, RunFacts
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.policies import from_options
+from orchestrator.replay.properties import Properties
+from orchestrator.replay.search_attributes import from_priority, from_search_attributes, values_of
 from orchestrator.units import to_datetime, to_timedelta, to_timedelta_or_none
 from orchestrator.wire.payload import Payload
 
@@ -20,16 +23,18 @@ class Info:
     """What is known about the run.
 
     `workflow_start_time` is when the run was made, `start_time` when its code was first entered.
-    Payloads are as they came; `workflow.memo()` has the notes converted.
+    Memo and search attributes are as they are at the moment of asking; the memo's payloads are as
+    they came, `workflow.memo()` has them converted.
     """
 
     attempt: int
     continued_run_id: str | None
+    cron_schedule: str | None
     execution_timeout: timedelta | None
     first_execution_run_id: str
     headers: Mapping[str, Payload]
     namespace: str
-    raw_memo: Mapping[str, Payload]
+    priority: Priority
     retry_policy: RetryPolicy | None
     run_id: str
     run_timeout: timedelta | None
@@ -39,6 +44,28 @@ class Info:
     workflow_id: str
     workflow_start_time: datetime
     workflow_type: str
+    _properties: Properties = field(repr=False, compare=False)
+
+    @property
+    def raw_memo(self) -> Mapping[str, Payload]:
+        """The notes as payloads."""
+        return dict(self._properties.memo)
+
+    @property
+    def typed_search_attributes(self) -> TypedSearchAttributes:
+        """The search attributes, with what the code has changed."""
+        return from_search_attributes(self._properties.search_attributes)
+
+    @property
+    def search_attributes(self) -> Mapping[str, Sequence[Any]]:  # Any: values of any types
+        """As `typed_search_attributes`, by name; deprecated, as in Temporal."""
+        found = self._properties.search_attributes
+        return {name: values_of(attribute) for name, attribute in found.items()}
+
+    def get_current_build_id(self) -> str:
+        """The `build_id` of the worker that does, or has done, the current task; empty: it had
+        none. The same on replay, so that code may branch on it."""
+        return _activation().build_id
 
     def get_current_history_length(self) -> int:
         """Events of the history as of the current task."""
@@ -53,18 +80,19 @@ class Info:
         return _activation().continue_as_new_suggested
 
 
-def info_of(facts: RunFacts, *, first_task_ms: int) -> Info:
+def info_of(facts: RunFacts, properties: Properties, *, first_task_ms: int) -> Info:
     """The info of a run whose code was first entered at `first_task_ms`."""
     started = facts.started
     policy = started.retry_policy
     return Info(
         attempt=started.attempt,
         continued_run_id=started.continued_run_id,
+        cron_schedule=started.cron_schedule or None,
         execution_timeout=to_timedelta_or_none(started.execution_timeout_ms),
         first_execution_run_id=started.first_run_id or facts.run_id,
         headers=dict(started.header),
         namespace=facts.namespace,
-        raw_memo=dict(started.memo),
+        priority=from_priority(started.priority),
         retry_policy=None if policy is None else from_options(policy),
         run_id=facts.run_id,
         run_timeout=to_timedelta_or_none(started.run_timeout_ms),
@@ -74,6 +102,7 @@ def info_of(facts: RunFacts, *, first_task_ms: int) -> Info:
         workflow_id=facts.workflow_id,
         workflow_start_time=to_datetime(facts.start_time_ms),
         workflow_type=started.workflow_type,
+        _properties=properties,
     )
 
 

@@ -331,6 +331,10 @@ class TimerCanceled(WireStruct, frozen=True, kw_only=True):
     task_completed_event_id: int = 0
 
 
+PATCH_MARKER = "core_patch"
+"""The marker of a patch, named as in Temporal's histories."""
+
+
 class MarkerRecorded(WireStruct, frozen=True, kw_only=True):
     """The code noted what a replay must find again: how a local activity ended, which patch is in.
 

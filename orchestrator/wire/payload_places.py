@@ -1,8 +1,8 @@
 """Where the payloads of a message are, whatever its kind: what a codec has to see, and no list of
 kinds to keep.
 
-Headers and search attributes are left alone: what carries a call on must be readable on the way,
-and what is searched for cannot be encrypted.
+Headers, search attributes and the markers of patches are left alone: what carries a call on must be
+readable on the way, what is searched for cannot be encrypted, and a patch's name is the library's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from orchestrator.wire.commands import RecordMarker
+from orchestrator.wire.events import PATCH_MARKER, MarkerRecorded
 from orchestrator.wire.payload import Payload
 
 _T = TypeVar("_T")
@@ -55,6 +57,8 @@ def _changed_items(
 
 
 def _changed_struct(value: msgspec.Struct, change: Change) -> msgspec.Struct:
+    if isinstance(value, RecordMarker | MarkerRecorded) and value.marker_name == PATCH_MARKER:
+        return value
     fields: dict[str, Any] = {}  # Any: as above
     for name in value.__struct_fields__:
         field = getattr(value, name)

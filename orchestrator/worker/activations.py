@@ -53,6 +53,7 @@ class Activations:
         activation = Activation(
             time_ms=task.now_ms,
             events=events,
+            build_id=self._context.build_id,
             updates=tuple(news.updates.values()),
             history_length=run.state.last_event_id + 2,
             history_bytes=task.history_bytes,
@@ -96,6 +97,7 @@ class Activations:
             unseen_messages=unseen,
             python=_PYTHON,
             sdk_version=__version__,
+            build_id=self._context.build_id,
         )
 
     def _count_dropped(self, run: CachedRun, count: int) -> None:

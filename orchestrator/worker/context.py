@@ -19,14 +19,15 @@ Expect = Callable[[ShardId, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """One worker's surroundings. `sticky` is the name of its own queue, `mint` gives fresh random
-    texts."""
+    """One worker's surroundings. `build_id` names its release in each task,
+    `sticky` its own queue; `mint` gives fresh random texts."""
 
     store: Store
     dispatcher: Dispatcher
     clock: Clock
     namespace: Namespace
     identity: str
+    build_id: str = ""
     sticky: str | None
     expect: Expect
     mint: Callable[[], str]

@@ -71,6 +71,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     replaying: bool
     recorded: tuple[StoredEvent, ...] | None
     recorded_complete: bool
+    build_id: str
+    patches: tuple[str, ...]
     history_length: int
     history_bytes: int
     continue_as_new_suggested: bool
@@ -117,6 +119,8 @@ def to_step(activation: Activation) -> Step:
         replaying=activation.replaying,
         recorded=None if recorded is None else _stored(recorded),
         recorded_complete=activation.recorded_complete,
+        build_id=activation.build_id,
+        patches=activation.patches,
         history_length=activation.history_length,
         history_bytes=activation.history_bytes,
         continue_as_new_suggested=activation.continue_as_new_suggested,
@@ -136,6 +140,8 @@ def to_activation(step: Step) -> Activation:
         replaying=step.replaying,
         recorded=None if step.recorded is None else _events(step.recorded),
         recorded_complete=step.recorded_complete,
+        build_id=step.build_id,
+        patches=step.patches,
         history_length=step.history_length,
         history_bytes=step.history_bytes,
         continue_as_new_suggested=step.continue_as_new_suggested,

@@ -70,6 +70,7 @@ class Worker:
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         on_fatal_error: Callable[[Exception], Awaitable[None]] | None = None,
         identity: str | None = None,
+        build_id: str | None = None,
         debug_mode: bool = False,
         engine_duties: bool = True,
     ) -> None:
@@ -93,6 +94,8 @@ class Worker:
             workflow_failure_exception_types: Exceptions that fail a run instead of its task.
             on_fatal_error: Told of what ended the worker, before `run` raises it.
             identity: Who this is, in histories; default: a name of host, process id and chance.
+            build_id: Names the release of the code, in each workflow task's record and for
+                `workflow.info().get_current_build_id()`; default: none.
             debug_mode: Workflow code that blocks is left alone, so that a debugger may stop in it.
             engine_duties: Whether timers, repeats and start messages are looked after here too.
 
@@ -145,6 +148,7 @@ class Worker:
             cache=self._cache,
             sticky=self._sticky,
             identity=identity or self._process,
+            build_id=build_id or "",
             slots=self._workflow_slots,
             guard=self._guard,
             failure_exception_types=workflow_failure_exception_types,

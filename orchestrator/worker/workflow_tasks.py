@@ -52,6 +52,7 @@ class WorkflowTasks:
         *,
         namespace: Namespace,
         identity: str,
+        build_id: str = "",
         registry: Registry,
         values: DataConverter,
         cache: RunCache,
@@ -74,21 +75,21 @@ class WorkflowTasks:
                 task_failures, queries, dropped_entries.
             failure_exception_types: What fails a run, beside what its definition names.
         """
-        self._cache = cache
+        self._cache, self._slots = cache, asyncio.Semaphore(slots)
         context = self._context = WorkerContext(
             store=store,
             dispatcher=dispatcher,
             clock=clock,
             namespace=namespace,
             identity=identity,
+            build_id=build_id,
             sticky=sticky,
             expect=expect,
             mint=mint,
             counters=Counters() if counters is None else counters,
         )
-        user_code = UserCode(
-            registry, values, guard, namespace=namespace, failures=failure_exception_types
-        )
+        failures = failure_exception_types
+        user_code = UserCode(registry, values, guard, namespace=namespace, failures=failures)
         loader = self._loader = RunLoader(context, user_code, border := Border(values))
         self._extensions = Extensions(store, clock)
         self._advancer = Advancer(
@@ -110,7 +111,6 @@ class WorkflowTasks:
             cache=cache,
         )
         self._burials = Burials(broker, clock)
-        self._slots = asyncio.Semaphore(slots)
         self._waiting: dict[WorkflowId, deque[tuple[Delivery, WorkflowTask | QueryTask]]] = {}
         self._work: set[asyncio.Task[None]] = set()
 

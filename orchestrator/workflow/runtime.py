@@ -1,21 +1,15 @@
-"""What workflow code may know and draw: its run, the time, random numbers, notes."""
+"""What workflow code may know and draw: its run, the time, random numbers."""
 
 from __future__ import annotations
 
 import random as _random
 import uuid as _uuid
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar, overload
 
 from orchestrator.converter import PayloadConverter
 from orchestrator.replay.context import current_run, current_run_or_none
 from orchestrator.replay.run_info import Info
 from orchestrator.units import to_datetime
-
-_Value = TypeVar("_Value")
-_Default = TypeVar("_Default")
-_ABSENT = object()
 
 
 def info() -> Info:
@@ -82,42 +76,6 @@ def cancellation_reason() -> str | None:
     """What the request for cancellation said; None while there is none."""
     request = current_run().cancel_request
     return None if request is None else request.reason
-
-
-def memo() -> Mapping[str, Any]:  # Any: user's values
-    """The notes given at the start of the run, as plain data."""
-    current = current_run()
-    notes = current.facts.started.memo
-    return dict(zip(notes, current.values.from_payloads(list(notes.values())), strict=True))
-
-
-@overload
-def memo_value(key: str) -> Any: ...  # Any: a user's value
-@overload
-def memo_value(key: str, *, type_hint: type[_Value]) -> _Value: ...
-@overload
-def memo_value(key: str, default: object) -> Any: ...  # Any: a user's value or the default
-@overload
-def memo_value(key: str, default: _Default, *, type_hint: type[_Value]) -> _Value | _Default: ...
-def memo_value(
-    key: str,
-    default: Any = _ABSENT,  # Any: the caller's own
-    *,
-    type_hint: Any = None,  # Any: annotations are of no common type
-) -> Any:  # Any: as above
-    """One of the notes given at the start of the run.
-
-    Raises:
-        KeyError: there is none of this name, and no default.
-        ConversionError: it is not of the type asked for.
-    """
-    current = current_run()
-    payload = current.facts.started.memo.get(key)
-    if payload is not None:
-        return current.values.from_payloads([payload], [type_hint])[0]
-    if default is _ABSENT:
-        raise KeyError(f"the run has no memo {key!r}")
-    return default
 
 
 def payload_converter() -> PayloadConverter:

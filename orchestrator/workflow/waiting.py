@@ -55,7 +55,9 @@ async def wait_condition(
         asyncio.TimeoutError: `timeout` passed and `fn()` is still false.
     """
     seconds = None if timeout is None else _seconds(timeout)
-    await current_run().wait_condition(fn, timeout=seconds, summary=timeout_summary or "")
+    current = current_run()
+    current.check_writable("wait")
+    await current.conditions.wait(current.loop, fn, timeout=seconds, summary=timeout_summary or "")
 
 
 def _seconds(duration: timedelta | float) -> float:

@@ -53,6 +53,7 @@ class Driven:
         run_id: str = "run-1",
         started: WorkflowExecutionStarted | None = None,
         failure_exception_types: Sequence[type[BaseException]] = (),
+        build_id: str = "",
         **fields: Any,
     ) -> None:
         self.definition = WorkflowDefinition.of(cls)
@@ -63,6 +64,7 @@ class Driven:
             input=tuple(CONVERTER.to_payloads(args)),
             **fields,
         )
+        self.build_id = build_id
         self.failure_exception_types = failure_exception_types
         first = HistoryEvent(event_id=1, time_ms=T0, attributes=self.started)
         self.history = [first]
@@ -115,6 +117,7 @@ class Driven:
             Activation(
                 time_ms=self.now_ms,
                 events=events,
+                build_id=self.build_id,
                 updates=tuple(found.updates.values()),
                 history_length=self.state.last_event_id + 2,
             )
@@ -131,6 +134,7 @@ class Driven:
             consumed_to=self._number,
             consumed_mark=Mark("m"),
             python="3.11",
+            build_id=self.build_id,
         )
         mint = lambda: f"minted-{next(self._minted)}"  # noqa: E731
         found.answers.extend(answers_of(completion.rejections))
@@ -248,6 +252,7 @@ class Driven:
             live = Activation(
                 time_ms=last.time_ms,
                 events=last.events,
+                build_id=last.build_id,
                 updates=last.updates,
                 history_length=last.history_length,
             )
