@@ -19,9 +19,6 @@ from orchestrator.adapters.memory.broker import MemoryBroker, MemoryExchange
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.start import StartOptions, start_of
 from orchestrator.core.transition import Append, AttemptName
-from orchestrator.engine.redrive import Redrive
-from orchestrator.engine.service import Duties
-from orchestrator.engine.timers import Timers
 from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import OperationId, ProcessName, RunId
 from orchestrator.ports.broker import Outgoing, Published, ReplyTo
@@ -34,7 +31,7 @@ from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.worker.attempt import Attempt, Beat
 from tests.simulation.programs import Busy
-from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, TurnedClock
+from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, TurnedClock, duties_of
 from tests.unit.worker.workers import Worker
 
 _STORE_FAULTS = 0.06
@@ -141,18 +138,11 @@ class Process:
         self.broker = FaultyBroker(world.exchange, world.faults)
         self.dispatcher = Dispatcher(self.broker, NAMESPACE)
         self.clock = world.clock
-        self.duties = Duties(
+        self.duties = duties_of(
             self.store,  # type: ignore[arg-type]  # it has all that the store has
-            Timers(
-                self.store,  # type: ignore[arg-type]  # as above
-                self.broker,
-                self.dispatcher,
-                namespace=NAMESPACE,
-                retention_ms=60_000,
-            ),
-            Redrive(self.store, self.broker, self.dispatcher),  # type: ignore[arg-type]  # as above
+            self.broker,
             self.clock,
-            process=ProcessName(name),
+            process=name,
             on_error=world.note,
         )
         self.settle = world.settle

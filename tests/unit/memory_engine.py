@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from random import Random
 
 import pytest
@@ -18,8 +18,9 @@ from orchestrator.engine.redrive import Redrive
 from orchestrator.engine.service import Duties
 from orchestrator.engine.timers import Timers
 from orchestrator.ids import ActivityKey, Namespace, ProcessName, RunId, TaskQueue, WorkflowId
-from orchestrator.ports.broker import ActivityQueue, Delivery, WorkflowQueue
-from orchestrator.ports.store import Committed, Started
+from orchestrator.ports.broker import ActivityQueue, Broker, Delivery, WorkflowQueue
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Committed, Started, Store
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.wire import codec
 from orchestrator.wire.commands import Command
@@ -63,6 +64,28 @@ class TurnedClock:
             waiting.cancel()
 
 
+def duties_of(
+    store: Store,
+    broker: Broker,
+    clock: Clock,
+    *,
+    process: str,
+    on_error: Callable[[str, Exception], None],
+) -> Duties:
+    """What a process does for all: timers, repeats, what stands between runs."""
+    dispatcher = Dispatcher(broker, NAMESPACE)
+    timers = Timers(store, broker, dispatcher, namespace=NAMESPACE, retention_ms=60_000)
+    return Duties(
+        store,
+        broker,
+        timers,
+        Redrive(store, broker, dispatcher),
+        clock,
+        process=ProcessName(process),
+        on_error=on_error,
+    )
+
+
 class Engine:
     """Duties of one process, what they publish, and a hand to move a run with."""
 
@@ -74,20 +97,12 @@ class Engine:
         self.errors: list[str] = []
         self.wakeups: list[WorkflowTask] = []
         self.activities: list[ActivityTask] = []
-        self.dispatcher = dispatcher = Dispatcher(self.broker, NAMESPACE)
-        self.duties = Duties(
+        self.dispatcher = Dispatcher(self.broker, NAMESPACE)
+        self.duties = duties_of(
             self.store,
             self.broker,
-            Timers(
-                self.store,
-                self.broker,
-                dispatcher,
-                namespace=NAMESPACE,
-                retention_ms=60_000,
-            ),
-            Redrive(self.store, self.broker, dispatcher),
             self.clock,
-            process=ProcessName("p1"),
+            process="p1",
             on_error=lambda doing, error: self.errors.append(f"{doing}: {error!r}"),
         )
 

@@ -90,7 +90,8 @@ class MemoryDuties:
         if not self._is_due(row, DueKind.AFTER_CLOSE, now_ms):
             return
         record = state.runs.get((row.workflow_id, row.run_id))
-        for key in [key for key in state.timers if key[1:3] == (row.workflow_id, row.run_id)]:
+        rows = state.timers.of(state.shard(row.workflow_id))
+        for key in [key for key in rows if key[1:3] == (row.workflow_id, row.run_id)]:
             if key[0] is not DueKind.EXTERNAL:
                 del state.timers[key]
         if record is None or record.status is RunStatus.RUNNING:
@@ -134,13 +135,12 @@ class MemoryDuties:
         state = self._state
         timers = sorted(
             (due_at_ms, index, key)
-            for index, (key, due_at_ms) in enumerate(state.timers.items())
-            if state.shard(key[1]) == shard
+            for index, (key, due_at_ms) in enumerate(state.timers.of(shard).items())
         )
         wakeups = sorted(
             (workflow.row.due_at_ms, workflow_id)
-            for workflow_id, workflow in state.workflows.items()
-            if workflow.row is not None and state.shard(workflow_id) == shard
+            for workflow_id, workflow in state.workflows.of(shard).items()
+            if workflow.row is not None
         )
         due_timers = [row for row in timers[:limit] if row[0] <= now_ms]
         due_wakeups = [row for row in wakeups[:limit] if row[0] <= now_ms]

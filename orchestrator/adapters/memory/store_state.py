@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import islice
 from random import Random
 from typing import Any
 
 import msgspec
 
+from orchestrator.adapters.memory.by_shard import ByShard
 from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import AttemptName, NewRun, UpdateAnswer, UpdateStage
 from orchestrator.ids import (
@@ -115,6 +117,8 @@ class Refusal:
     status: RunStatus
 
 
+_SHARDS_REMEMBERED = 1_024
+"""Workflow ids whose shard is not computed again."""
 TimerKey = tuple[DueKind, WorkflowId, RunId, EventId]
 
 
@@ -133,10 +137,11 @@ class MemoryState:
         self.retention_ms = retention_ms
         self.namespace = namespace
         self.shards = shards
-        self.workflows: dict[WorkflowId, Workflow] = {}
+        self._shard_of = lru_cache(_SHARDS_REMEMBERED)(partial(shard_of, namespace, shards=shards))
+        self.workflows: ByShard[WorkflowId, Workflow] = ByShard(self.shard)
         self.runs: dict[tuple[WorkflowId, RunId], RunRecord] = {}
         self.refusals: dict[tuple[WorkflowId, RunId], Refusal] = {}
-        self.timers: dict[TimerKey, int] = {}
+        self.timers: ByShard[TimerKey, int] = ByShard(lambda key: self.shard(key[1]))
         self.members: dict[ProcessName, int] = {}
         self.present: dict[ProcessName, int] = {}
         self.listeners: dict[ProcessName, Callable[[AttemptName], None]] = {}
@@ -158,7 +163,7 @@ class MemoryState:
 
     def shard(self, workflow_id: WorkflowId) -> int:
         """The shard of a workflow id."""
-        return shard_of(self.namespace, workflow_id, shards=self.shards)
+        return self._shard_of(workflow_id)
 
     def open_workflow(self, workflow_id: WorkflowId, run_id: RunId) -> Workflow | None:
         """The workflow, if `run_id` is its newest run and open."""
