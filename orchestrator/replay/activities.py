@@ -134,7 +134,7 @@ class Activities:
         self._pending[command.activity_id] = pending
         handle: ActivityHandle[Any] = ActivityHandle(
             pending.future,
-            request_cancel=lambda: self._cancel(pending),
+            request_cancel=lambda _: self._cancel(pending),
             evicting=lambda: self._host.evicting,
             numbers=self._loop,
             loop=self._loop,

@@ -18,6 +18,7 @@ from orchestrator.replay.facts import Commands, Completion
 from orchestrator.replay.source import Source, caller, describe
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
+from orchestrator.wire import relation_events as r
 
 _EVENT_OF: dict[type, type] = {
     c.ScheduleActivityTask: e.ActivityTaskScheduled,
@@ -29,12 +30,21 @@ _EVENT_OF: dict[type, type] = {
     c.ModifyWorkflowProperties: e.WorkflowPropertiesModified,
     c.AcceptUpdate: e.WorkflowExecutionUpdateAccepted,
     c.CompleteUpdate: e.WorkflowExecutionUpdateCompleted,
+    c.StartChildWorkflowExecution: r.StartChildWorkflowExecutionInitiated,
+    c.SignalExternalWorkflowExecution: r.SignalExternalWorkflowExecutionInitiated,
+    c.RequestCancelExternalWorkflowExecution: r.RequestCancelExternalWorkflowExecutionInitiated,
     c.CompleteWorkflowExecution: e.WorkflowExecutionCompleted,
     c.FailWorkflowExecution: e.WorkflowExecutionFailed,
     c.CancelWorkflowExecution: e.WorkflowExecutionCanceled,
     c.ContinueAsNewWorkflowExecution: e.WorkflowExecutionContinuedAsNew,
 }
 _COMMAND_EVENTS = frozenset(_EVENT_OF.values())
+_TAKEN_BACK = (
+    c.ScheduleActivityTask,
+    c.StartTimer,
+    c.StartChildWorkflowExecution,
+    c.SignalExternalWorkflowExecution,
+)
 _CLOSING = (
     c.CompleteWorkflowExecution,
     c.FailWorkflowExecution,
@@ -71,11 +81,12 @@ class CommandLog:
         """Append a command and remember the line of user code; None: who is calling now."""
         entry = LoggedCommand(command, source or caller())
         self._entries.append(entry)
-        if isinstance(command, c.ScheduleActivityTask | c.StartTimer):
+        if isinstance(command, _TAKEN_BACK):
             self._starts[type(command), _identity(command)] = entry
 
     def drop_start(self, command: type[c.Command], identity: str) -> bool:
-        """Take back the start of a timer or activity made in this activation, if there is one."""
+        """Take back the start of a timer, activity or child, or a signal, made in this activation,
+        if there is one."""
         entry = self._starts.pop((command, identity), None)
         if entry is None:
             return False
@@ -177,6 +188,23 @@ class CommandLog:
                     same = found == _identity(command)
                 case e.TimerStarted() | e.TimerCanceled():
                     same = _identity(command) == attributes.timer_id
+                case r.StartChildWorkflowExecutionInitiated():
+                    same = (
+                        isinstance(command, c.StartChildWorkflowExecution)
+                        and command.workflow_id == attributes.workflow_id
+                        and command.workflow_type == attributes.workflow_type
+                    )
+                case r.SignalExternalWorkflowExecutionInitiated():
+                    same = (
+                        isinstance(command, c.SignalExternalWorkflowExecution)
+                        and command.workflow_id == attributes.workflow_id
+                        and command.signal_name == attributes.signal_name
+                    )
+                case r.RequestCancelExternalWorkflowExecutionInitiated():
+                    same = (
+                        isinstance(command, c.RequestCancelExternalWorkflowExecution)
+                        and command.workflow_id == attributes.workflow_id
+                    )
                 case e.MarkerRecorded():
                     same = _same_marker(command, attributes)
                 case e.WorkflowExecutionUpdateAccepted() | e.WorkflowExecutionUpdateCompleted():
@@ -243,6 +271,12 @@ def _identity(command: c.Command) -> str:
             return command.marker_name if patch is None else patch.id
         case c.AcceptUpdate() | c.CompleteUpdate():
             return command.update_id
+        case (
+            c.StartChildWorkflowExecution()
+            | c.SignalExternalWorkflowExecution()
+            | c.RequestCancelExternalWorkflowExecution()
+        ):
+            return str(command.number)
         case _:
             return ""
 
@@ -252,7 +286,13 @@ def describe_command(command: c.Command) -> str:
     name = "the marker of patch" if patch_of(command) else type(command).__name__
     if isinstance(command, c.ScheduleActivityTask):
         return f"{name} {command.activity_type!r} (id {command.activity_id!r})"
+    if isinstance(command, c.StartChildWorkflowExecution):
+        return f"{name} {command.workflow_type!r} (id {command.workflow_id!r})"
+    if isinstance(command, c.SignalExternalWorkflowExecution):
+        return f"{name} {command.signal_name!r} (to {command.workflow_id!r})"
     identity = _identity(command)
+    if isinstance(command, c.RequestCancelExternalWorkflowExecution):
+        identity = command.workflow_id
     return f"{name} {identity!r}" if identity else name
 
 
@@ -266,6 +306,12 @@ def describe_event(event: e.HistoryEvent) -> str:
         detail = f" of event {attributes.scheduled_event_id}"
     elif isinstance(attributes, e.TimerStarted | e.TimerCanceled):
         detail = f" {attributes.timer_id!r}"
+    elif isinstance(attributes, r.StartChildWorkflowExecutionInitiated):
+        detail = f" {attributes.workflow_type!r} (id {attributes.workflow_id!r})"
+    elif isinstance(attributes, r.SignalExternalWorkflowExecutionInitiated):
+        detail = f" {attributes.signal_name!r} (to {attributes.workflow_id!r})"
+    elif isinstance(attributes, r.RequestCancelExternalWorkflowExecutionInitiated):
+        detail = f" {attributes.workflow_id!r}"
     elif isinstance(attributes, e.MarkerRecorded):
         patch = patch_of(attributes)
         detail = f" {attributes.marker_name!r}" if patch is None else f", patch {patch.id!r}"

@@ -1,7 +1,7 @@
-"""An activity as workflow code holds it: a task that waits behind a shield.
+"""What goes on elsewhere, as workflow code holds it: a task that waits behind a shield.
 
-Cancelling the task asks for the activity's cancellation; how the wait then ends is decided by the
-cancellation type.
+Cancelling the task asks for the cancellation of the activity or child; how the wait then ends is
+decided by the cancellation type.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ class ActivityCancellationType(IntEnum):
     """Nothing is asked of the activity, and the wait ends at once."""
 
 
-class ActivityHandle(DurableTask[_T]):
-    """A scheduled activity; await it for its result, cancel it to ask for its end."""
+class OperationHandle(DurableTask[_T]):
+    """Something that goes on elsewhere; cancel the task to ask for its end there. `request_cancel`
+    takes the message that the task was cancelled with."""
 
     def __init__(
         self,
         result: asyncio.Future[_T],
         *,
-        request_cancel: Callable[[], None],
+        request_cancel: Callable[[str], None],
         evicting: Callable[[], bool],
         numbers: TaskNumbers,
         loop: asyncio.AbstractEventLoop,
@@ -46,10 +47,10 @@ class ActivityHandle(DurableTask[_T]):
         super().__init__(waiting, numbers=numbers, loop=loop, name=name)
 
     def cancel(self, msg: Any | None = None) -> bool:  # Any: asyncio's own type
-        """Ask for the activity's cancellation. Nobody can catch it before the task has begun,
-        so then the request is made here."""
+        """Ask for its cancellation. Nobody can catch that before the task has begun, so then the
+        request is made here."""
         if not self._has_begun and not self.done():
-            self._request_cancel()
+            self._request_cancel("" if msg is None else str(msg))
         return super().cancel(msg)
 
     def _wait(
@@ -61,14 +62,23 @@ class ActivityHandle(DurableTask[_T]):
                 try:
                     await until_done(result)
                     return result.result()
-                except asyncio.CancelledError:
+                except asyncio.CancelledError as error:
                     # A cancellation that comes with the result wins: it must not be lost.
                     if result.done() or evicting():
                         raise
-                    self._request_cancel()
+                    self._request_cancel(reason_of(error))
                     self.uncancel()
 
         return wait()
+
+
+class ActivityHandle(OperationHandle[_T]):
+    """A scheduled activity; await it for its result, cancel it to ask for its end."""
+
+
+def reason_of(error: asyncio.CancelledError) -> str:
+    """The message that a task was cancelled with; empty: none."""
+    return str(error.args[0]) if error.args and error.args[0] is not None else ""
 
 
 async def until_done(future: asyncio.Future[Any]) -> None:  # Any: results of any type

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from orchestrator.core.updates import UpdateRequest
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import FailureError
-from orchestrator.replay.activities import Activities
 from orchestrator.replay.beginning import arguments_of, failure_types_of, instance_of
 from orchestrator.replay.command_log import CommandLog, closes
 from orchestrator.replay.conditions import Conditions
@@ -33,6 +32,7 @@ from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts
 from orchestrator.replay.handlers import Handlers, SignalCall
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.metadata import BUILT_IN_QUERIES
+from orchestrator.replay.operations import Operations
 from orchestrator.replay.patches import Patches
 from orchestrator.replay.properties import Properties
 from orchestrator.replay.randomness import Randomness
@@ -83,7 +83,7 @@ class WorkflowRun:
             data_converter, (*definition.failure_exception_types, *failure_exception_types)
         )
         self.timers = Timers(self)
-        self.activities = Activities(self, self.loop, data_converter)
+        self.operations = Operations(self, self.loop, data_converter)
         self.handlers = Handlers(data_converter, self._start_signal, lambda: self.replaying_history)
         self.updates = Updates(self)
         self.properties = Properties(self, facts.started)
@@ -91,7 +91,7 @@ class WorkflowRun:
         self.cancel_request: e.WorkflowExecutionCancelRequested | None = None
         self.evicting = False
         self._context = Context()
-        self._log = CommandLog(self._bind, self.activities.id_of)
+        self._log = CommandLog(self.operations.bind, self.operations.activities.id_of)
         self.conditions = Conditions(partial(self.ask_read_only, "a condition"))
         self._primary: asyncio.Task[None] | None = None
         self._first_task_ms = facts.start_time_ms
@@ -197,6 +197,11 @@ class WorkflowRun:
         return info_of(self.facts, self.properties, first_task_ms=self._first_task_ms)
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has asked the run to end."""
+        return self.cancel_request is not None
+
+    @property
     def read_only(self) -> bool:
         """Whether a query or a condition is being asked."""
         return bool(self._read_only_place)
@@ -254,24 +259,17 @@ class WorkflowRun:
                 name=f"run {definition.name}",
             )
         for event in events:
-            self._apply(event.attributes)
+            self._apply(event)
 
-    def _apply(self, event: e.EventAttributes) -> None:
-        match event:
-            case (
-                e.ActivityTaskCompleted()
-                | e.ActivityTaskFailed()
-                | e.ActivityTaskTimedOut()
-                | e.ActivityTaskCanceled()
-            ):
-                self.activities.end(event)
-            case e.TimerFired():
-                self.timers.note_fired(event.timer_id)
-            case e.WorkflowExecutionCancelRequested() if self.cancel_request is None:
-                self.cancel_request = event
+    def _apply(self, event: e.HistoryEvent) -> None:
+        match event.attributes:
+            case e.TimerFired(timer_id=timer_id):
+                self.timers.note_fired(timer_id)
+            case e.WorkflowExecutionCancelRequested() as request if self.cancel_request is None:
+                self.cancel_request = request
                 self.loop.call_soon(self._cancel_primary)
             case _:
-                pass
+                self.operations.settle(event)
 
     def _cancel_primary(self) -> None:
         try:
@@ -388,7 +386,3 @@ class WorkflowRun:
         if error is not None:
             return self.endings.task_failure(error)
         return Commands(commands=commands, rejections=self.updates.take_rejections())
-
-    def _bind(self, command: c.Command, event_id: int) -> None:
-        if isinstance(command, c.ScheduleActivityTask):
-            self.activities.bind(command.activity_id, event_id)

@@ -19,12 +19,30 @@ from orchestrator.wire.payload import Payload
 
 
 @dataclass(frozen=True)
+class ParentInfo:
+    """The run that started this one as its child."""
+
+    namespace: str
+    run_id: str
+    workflow_id: str
+
+
+@dataclass(frozen=True)
+class RootInfo:
+    """The run above all parents."""
+
+    run_id: str
+    workflow_id: str
+
+
+@dataclass(frozen=True)
 class Info:
     """What is known about the run.
 
     `workflow_start_time` is when the run was made, `start_time` when its code was first entered.
     Memo and search attributes are as they are at the moment of asking; the memo's payloads are as
-    they came, `workflow.memo()` has them converted.
+    they came, `workflow.memo()` has them converted. `parent` and `root` are None for a run that is
+    no child; after a child has continued as new they are what they were.
     """
 
     attempt: int
@@ -35,7 +53,9 @@ class Info:
     headers: Mapping[str, Payload]
     namespace: str
     priority: Priority
+    parent: ParentInfo | None
     retry_policy: RetryPolicy | None
+    root: RootInfo | None
     run_id: str
     run_timeout: timedelta | None
     start_time: datetime
@@ -83,7 +103,7 @@ class Info:
 def info_of(facts: RunFacts, properties: Properties, *, first_task_ms: int) -> Info:
     """The info of a run whose code was first entered at `first_task_ms`."""
     started = facts.started
-    policy = started.retry_policy
+    policy, parent, root = started.retry_policy, started.parent, started.root
     return Info(
         attempt=started.attempt,
         continued_run_id=started.continued_run_id,
@@ -93,7 +113,13 @@ def info_of(facts: RunFacts, properties: Properties, *, first_task_ms: int) -> I
         headers=dict(started.header),
         namespace=facts.namespace,
         priority=from_priority(started.priority),
+        parent=None
+        if parent is None
+        else ParentInfo(
+            namespace=facts.namespace, run_id=parent.run_id, workflow_id=parent.workflow_id
+        ),
         retry_policy=None if policy is None else from_options(policy),
+        root=None if root is None else RootInfo(run_id=root.run_id, workflow_id=root.workflow_id),
         run_id=facts.run_id,
         run_timeout=to_timedelta_or_none(started.run_timeout_ms),
         start_time=to_datetime(first_task_ms),

@@ -119,7 +119,7 @@ class StartChildWorkflowExecution(WireStruct, frozen=True, kw_only=True):
 
 class SignalExternalWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """Send a signal to another workflow, or to the child that an event of this run initiated.
-    `number` counts these signals in program order."""
+    `number` counts the run's acts on other workflows in program order."""
 
     number: int
     workflow_id: str
@@ -132,7 +132,7 @@ class SignalExternalWorkflowExecution(WireStruct, frozen=True, kw_only=True):
 
 class RequestCancelExternalWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     """Ask another workflow to end, or the child that an event of this run initiated. `number`
-    counts these requests in program order."""
+    counts as with signals to others."""
 
     number: int
     workflow_id: str

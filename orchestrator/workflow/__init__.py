@@ -19,6 +19,7 @@ from orchestrator.definition.workflow import (
     init,
     run,
 )
+from orchestrator.replay.children import ChildWorkflowCancellationType, ChildWorkflowHandle
 from orchestrator.replay.control import (
     ContinueAsNewError,
     NondeterminismError,
@@ -27,7 +28,8 @@ from orchestrator.replay.control import (
     UnfinishedUpdateHandlersWarning,
 )
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
-from orchestrator.replay.run_info import Info
+from orchestrator.replay.run_info import Info, ParentInfo, RootInfo
+from orchestrator.replay.signal_target import ExternalWorkflowHandle
 from orchestrator.replay.updates import UpdateInfo, current_update_info
 from orchestrator.workflow.activities import ActivityConfig, execute_activity, start_activity
 from orchestrator.workflow.activity_methods import (
@@ -36,7 +38,17 @@ from orchestrator.workflow.activity_methods import (
     start_activity_class,
     start_activity_method,
 )
+from orchestrator.workflow.children import (
+    ChildWorkflowConfig,
+    ParentClosePolicy,
+    execute_child_workflow,
+    start_child_workflow,
+)
 from orchestrator.workflow.ending import continue_as_new, is_failure_exception
+from orchestrator.workflow.external import (
+    get_external_workflow_handle,
+    get_external_workflow_handle_for,
+)
 from orchestrator.workflow.log import LoggerAdapter, logger
 from orchestrator.workflow.messages import (
     all_handlers_finished,
@@ -96,6 +108,8 @@ __all__ = [
     "current_update_info",
     "HandlerUnfinishedPolicy",
     "Info",
+    "ParentInfo",
+    "RootInfo",
     "info",
     "in_workflow",
     "now",
@@ -129,6 +143,15 @@ __all__ = [
     "execute_activity_method",
     "start_activity_class",
     "execute_activity_class",
+    "ChildWorkflowConfig",
+    "ChildWorkflowCancellationType",
+    "ChildWorkflowHandle",
+    "ParentClosePolicy",
+    "start_child_workflow",
+    "execute_child_workflow",
+    "ExternalWorkflowHandle",
+    "get_external_workflow_handle",
+    "get_external_workflow_handle_for",
     "sleep",
     "wait_condition",
     "wait",

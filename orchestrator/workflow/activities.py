@@ -143,7 +143,7 @@ def start_activity(
     current = current_run()
     current.check_writable("start an activity")
     command = ScheduleActivityTask(
-        activity_id=current.activities.next_id(activity_id),
+        activity_id=current.operations.activities.next_id(activity_id),
         activity_type=name,
         task_queue=task_queue or current.facts.started.task_queue,
         input=tuple(current.values.to_payloads(one_or_all(arg, args))),
@@ -158,7 +158,7 @@ def start_activity(
         retry_policy=DEFAULT_RETRY if retry_policy is None else to_options(retry_policy),
         summary=summary or "",
     )
-    return current.activities.start(
+    return current.operations.activities.start(
         command, result_type=result_type, cancellation_type=cancellation_type
     )
 
