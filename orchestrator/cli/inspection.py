@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from orchestrator.client import (
         Client,
         PendingActivity,
+        PendingChildWorkflow,
         WorkflowExecutionDescription,
         WorkflowHandle,
     )
     from orchestrator.wire.events import HistoryEvent
 
 _PENDING = ("ACTIVITY", "EVENT", "STATE", "ATTEMPT", "WORKER", "LAST FAILURE")
+_CHILDREN = ("CHILD", "EVENT", "RUN", "WHEN THE PARENT CLOSES")
 
 
 async def describe(
@@ -38,7 +40,7 @@ async def describe(
     output: Format = "table",
     connection: Connection = Connection(),
 ) -> None:
-    """Show how a workflow stands: status, times, pending activities, and why it is stalled.
+    """Show how a workflow stands: status, times, what is pending, and why it is stalled.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ async def show(
     output: Format = "table",
     connection: Connection = Connection(),
 ) -> None:
-    """Show the history of a workflow as a timeline, and its pending activities.
+    """Show the history of a workflow as a timeline, and what is pending.
 
     Times count from the start of the run.
 
@@ -131,6 +133,7 @@ async def _write_timeline(
     if found.problem is not None:
         write_line(f"stalled: {found.problem}")
     _write_pending(found.pending_activities)
+    _write_children(found.pending_children)
 
 
 def _write_description(
@@ -152,10 +155,13 @@ def _write_description(
             "closed": show_time(found.close_time),
             "events": str(found.history_length),
             "memo": notes,
+            "parent": f"{found.parent_id}, run {found.parent_run_id}" if found.parent_id else "",
+            "root": f"{found.root_id}, run {found.root_run_id}" if found.root_id else "",
             "stalled": found.problem or "",
         }
     )
     _write_pending(found.pending_activities)
+    _write_children(found.pending_children)
 
 
 def _write_pending(pending: Sequence[PendingActivity]) -> None:
@@ -175,6 +181,21 @@ def _write_pending(pending: Sequence[PendingActivity]) -> None:
         write_table(_PENDING, rows)
 
 
+def _write_children(pending: Sequence[PendingChildWorkflow]) -> None:
+    rows = [
+        (
+            f"{one.workflow_type} ({one.workflow_id})",
+            str(one.initiated_event_id),
+            one.run_id or "not started yet",
+            one.parent_close_policy,
+        )
+        for one in pending
+    ]
+    if rows:
+        write_line("")
+        write_table(_CHILDREN, rows)
+
+
 def _as_json(
     found: WorkflowExecutionDescription,
     memo: dict[str, Any],  # Any: user's values
@@ -186,4 +207,9 @@ def _as_json(
         "problem": found.problem,
         "memo": memo,
         "pending_activities": found.pending_activities,
+        "pending_children": found.pending_children,
+        "parent_id": found.parent_id,
+        "parent_run_id": found.parent_run_id,
+        "root_id": found.root_id,
+        "root_run_id": found.root_run_id,
     }

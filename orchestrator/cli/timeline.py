@@ -16,7 +16,6 @@ import msgspec
 from orchestrator.cli.output import show_duration
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.failure import ApplicationFailure, Failure, TimeoutFailure
-from orchestrator.wire.options import RetryOptions
 from orchestrator.wire.payload import BINARY_NULL, JSON_PLAIN, Payload
 
 COLUMNS = ("ID", "TIME", "EVENT", "WHAT")
@@ -92,10 +91,10 @@ def _shown(name: str, value: object) -> str:
             return show_payload(value)
         case Failure():
             return f"({show_failure(value)})"
-        case RetryOptions():
-            return f"({summary(value)})"
         case Enum():
             return str(value.value)
+        case msgspec.Struct():
+            return f"({summary(value)})"
         case tuple():
             return f"[{', '.join(_shown('', one) for one in cast('tuple[object, ...]', value))}]"
         case dict():

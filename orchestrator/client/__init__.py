@@ -25,6 +25,7 @@ from orchestrator.client.failures import (
 )
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.options import WorkflowStartOptions
+from orchestrator.client.pending_children import PendingChildWorkflow
 from orchestrator.client.updates import WorkflowUpdateHandle, WorkflowUpdateStage
 from orchestrator.client.with_start import WithStartWorkflowOperation
 from orchestrator.wire.history_json import WorkflowHistory
@@ -40,6 +41,7 @@ __all__ = [
     "WorkflowExecutionDescription",
     "WorkflowExecutionStatus",
     "PendingActivity",
+    "PendingChildWorkflow",
     "WorkflowFailureError",
     "WorkflowContinuedAsNewError",
     "WorkflowQueryFailedError",

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
+from orchestrator.client.pending_children import PendingChildWorkflow
 from orchestrator.converter import DataConverter
 from orchestrator.exceptions import RPCError, RPCStatusCode
 from orchestrator.ports.store import AttemptRecord, RunView
@@ -115,6 +116,12 @@ class WorkflowExecutionDescription(WorkflowExecution):
     history_length: int
     problem: str | None
     pending_activities: Sequence[PendingActivity]
+    pending_children: Sequence[PendingChildWorkflow]
+    parent_id: str | None
+    parent_run_id: str | None
+    root_id: str | None
+    root_run_id: str | None
+    """Parent and root are None of a run that is no child."""
     raw_memo: Mapping[str, Payload]
     values: DataConverter
 
@@ -142,12 +149,14 @@ class WorkflowExecutionDescription(WorkflowExecution):
         view: RunView,
         first: HistoryEvent,
         pending: Sequence[PendingActivity],
+        children: Sequence[PendingChildWorkflow],
         values: DataConverter,
     ) -> WorkflowExecutionDescription:
         """The public form of a stored run, whose event 1 is `first`."""
         started = first.attributes
         if not isinstance(started, WorkflowExecutionStarted):
             raise RPCError(f"event 1 is a {first.type}", RPCStatusCode.INTERNAL)
+        parent, root = started.parent, started.root
         return WorkflowExecutionDescription(
             id=view.workflow_id,
             run_id=view.run_id,
@@ -160,6 +169,11 @@ class WorkflowExecutionDescription(WorkflowExecution):
             history_length=view.history_length,
             problem=view.problem,
             pending_activities=pending,
+            pending_children=children,
+            parent_id=None if parent is None else parent.workflow_id,
+            parent_run_id=None if parent is None else parent.run_id,
+            root_id=None if root is None else root.workflow_id,
+            root_run_id=None if root is None else root.run_id,
             raw_memo=started.memo,
             values=values,
         )

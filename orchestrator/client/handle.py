@@ -22,6 +22,7 @@ from orchestrator.client.failures import (
     WorkflowQueryRejectedError,
 )
 from orchestrator.client.options import ABSENT, arguments
+from orchestrator.client.pending_children import PendingChildren
 from orchestrator.client.queries import ask
 from orchestrator.client.results import closing_event, not_found, not_open, outcome_of, view_of
 from orchestrator.client.update_calls import SelfT, UpdateCalls
@@ -341,7 +342,13 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             for record, event in zip(records, events, strict=True)
             if event is not None and isinstance(event.attributes, ActivityTaskScheduled)
         ]
-        return WorkflowExecutionDescription.of_view(view, first, pending, self._values)
+        children = PendingChildren()
+        if view.status is RunStatus.RUNNING:
+            async for page in store.history(self._id, view.run_id):
+                children.see(page)
+        return WorkflowExecutionDescription.of_view(
+            view, first, pending, children.found, self._values
+        )
 
     async def fetch_history(self) -> WorkflowHistory:
         """All events so far, to keep or to replay.

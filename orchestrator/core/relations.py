@@ -3,7 +3,7 @@
 Each act on another workflow is made again until it is answered, by whoever finds its row due. So
 its names follow from the event that initiated it and nothing else: the same act, made twice or by
 two, finds itself. What it says is a part of its name, since after a fail-over the same event may
-be issued again for something else.
+be issued again for something else; what is encrypted differs each time and says nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from orchestrator.wire import events as e
 from orchestrator.wire import relation_events as r
 from orchestrator.wire.events import EventAttributes, WorkflowExecutionStarted
 from orchestrator.wire.options import ParentClosePolicy, RunStatus
+from orchestrator.wire.payload import BINARY_NULL, BINARY_PLAIN, JSON_PLAIN, Payload
 
 ExternalInitiated: TypeAlias = (
     r.SignalExternalWorkflowExecutionInitiated | r.RequestCancelExternalWorkflowExecutionInitiated
 )
+_PLAIN = frozenset({JSON_PLAIN, BINARY_PLAIN, BINARY_NULL})
 ChildNews: TypeAlias = inbox.ChildStarted | inbox.ChildStartFailed | inbox.ChildOutcome
 
 
@@ -42,7 +44,7 @@ def child_run_id(
 ) -> RunId:
     """The run that the child of this event has, whenever and by whomever it is started."""
     parts = (parent_id, parent_run_id, initiated.workflow_id, initiated.workflow_type)
-    digest = _digest(parts, event_id, codec.encode(initiated.input))
+    digest = _digest(parts, event_id, codec.encode(_readable(initiated.input)))
     return RunId(str(uuid.UUID(bytes=digest, version=5)))
 
 
@@ -94,6 +96,7 @@ def external_append(
     that is meant; runs of others that got its workflow id are not."""
     identity, run_id = f"workflow {sender_id}", initiated.run_id
     body: inbox.SignalReceived | inbox.CancelReceived
+    said: tuple[Payload, ...] = ()
     match initiated:
         case r.SignalExternalWorkflowExecutionInitiated():
             body = inbox.SignalReceived(
@@ -102,10 +105,13 @@ def external_append(
                 header=initiated.header,
                 identity=identity,
             )
+            what, said = initiated.signal_name, _readable(initiated.input)
         case r.RequestCancelExternalWorkflowExecutionInitiated():
             body = inbox.CancelReceived(reason=initiated.reason, identity=identity)
-    parts = (sender_id, sender_run_id, initiated.workflow_id, run_id or "")
-    operation_id = OperationId(_digest(parts, event_id, codec.encode(body)).hex())
+            what = initiated.reason
+    parts = (sender_id, sender_run_id, type(body).__name__, what, initiated.workflow_id)
+    digest = _digest((*parts, run_id or ""), event_id, codec.encode(said))
+    operation_id = OperationId(digest.hex())
     return Append(
         workflow_id=WorkflowId(initiated.workflow_id),
         body=replace(body, operation_id=operation_id),
@@ -319,6 +325,10 @@ def _end(
             )
         case _ as unknown:
             assert_never(unknown)
+
+
+def _readable(payloads: tuple[Payload, ...]) -> tuple[Payload, ...]:
+    return tuple(payload for payload in payloads if payload.encoding in _PLAIN)
 
 
 def _digest(parts: tuple[str, ...], event_id: int, content: bytes) -> bytes:

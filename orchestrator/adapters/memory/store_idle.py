@@ -9,6 +9,8 @@ from orchestrator.ids import TaskQueue
 from orchestrator.ports.store import AttemptState, DueKind
 from orchestrator.wire.options import RunStatus
 
+_IDLE = frozenset({DueKind.RETENTION, DueKind.CHILD_WATCH})
+
 
 class MemoryIdle:
     """Looks at the whole store; part of no port."""
@@ -31,11 +33,12 @@ class MemoryIdle:
     def next_due_ms(self, *, waits: Callable[[TaskQueue], bool]) -> int | None:
         """When the next row is due; None when nothing will happen by itself.
 
-        Retention is no reason to skip a week, nor is the repeat of a wake-up whose queue still
-        holds one (`waits`): nobody takes it. Nor is the next try of a run that has a problem: it
-        would fail a thousand times in a second, and time would run away from the test.
+        Retention is no reason to skip a week, nor is the watch of a child, which no memory loses,
+        nor the repeat of a wake-up whose queue still holds one (`waits`): nobody takes it. Nor is
+        the next try of a run that has a problem: it would fail a thousand times in a second, and
+        time would run away from the test.
         """
-        due = [ms for (kind, *_), ms in self._state.timers.items() if kind != DueKind.RETENTION]
+        due = [ms for (kind, *_), ms in self._state.timers.items() if kind not in _IDLE]
         due += [
             workflow.row.due_at_ms
             for workflow in self._state.workflows.values()
