@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter, validators
 
+from orchestrator.cli.exits import CommandError
+
 if TYPE_CHECKING:
     from orchestrator.client import Client
     from orchestrator.config import Settings
@@ -110,6 +112,20 @@ def settings_of(connection: Connection, **more: object) -> Settings:
     return load_settings({**connection.arguments(), **more})
 
 
+def check_shared(settings: Settings) -> None:
+    """Refuse the embedded engine to commands: what one process holds in its memory no other can
+    see, and it goes with the command.
+
+    Raises:
+        CommandError: these settings mean it.
+    """
+    if settings.connection.embedded:
+        raise CommandError(
+            "memory:// is an engine within one process, which no other command can reach: name a "
+            "RabbitMQ and a Redis, or use WorkflowEnvironment in a program of your own"
+        )
+
+
 @asynccontextmanager
 async def connected(
     connection: Connection, settings: Mapping[str, object] | None = None
@@ -117,9 +133,11 @@ async def connected(
     """A client for the time of a command; `settings` are further settings by their names.
 
     Raises:
+        CommandError: there are no servers.
         UnavailableError: a server does not answer within 5 s.
         MisconfiguredError: a setting is bad, or a server cannot keep the promises.
     """
+    check_shared(settings_of(connection))
     from orchestrator.client import Client
 
     client = await Client.connect(

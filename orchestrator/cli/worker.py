@@ -10,7 +10,14 @@ from cyclopts import Group, Parameter, validators
 
 from orchestrator.cli.app import DEBUG
 from orchestrator.cli.exits import CommandError
-from orchestrator.cli.options import Connection, Flag, HealthPort, Logs, settings_of
+from orchestrator.cli.options import (
+    Connection,
+    Flag,
+    HealthPort,
+    Logs,
+    check_shared,
+    settings_of,
+)
 from orchestrator.limits import GRACEFUL_SHUTDOWN_MS, WORKER_PROCESSES_MAX
 
 if TYPE_CHECKING:
@@ -94,6 +101,7 @@ async def worker(
 
     if workflows_only and activities_only:
         raise CommandError("--workflows-only and --activities-only exclude each other")
+    check_shared(settings_of(connection))
     plan = WorkerPlan(
         module=module,
         task_queue=task_queue,

@@ -91,6 +91,16 @@ def test_a_traceback_is_shown_with_debug_only(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "tokens", [["start", "Order", "--task-queue", "q"], ["worker", "orders.app"], ["engine"]]
+)
+def test_no_command_works_in_a_memory_that_goes_with_it(
+    tokens: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*tokens, "--broker", "memory://", "--store", "memory://"]) == ExitCode.USAGE
+    assert "which no other command can reach" in capsys.readouterr().err
+
+
 def test_a_missing_extra_is_told_with_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
