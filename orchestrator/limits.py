@@ -90,6 +90,10 @@ WORKFLOW_TASK_TIMEOUT_MS = 10_000
 WORKFLOW_TASK_TIMEOUT_MAX_MS = 120_000
 CODEC_TIMEOUT_MS = 30_000
 """For one call of a payload codec; then its task fails, and is tried again later."""
+LOCAL_PROGRESS_MS = 5_000
+"""A task that waits for local activities writes what it has, and looks at news, this often."""
+LOCAL_RETRY_THRESHOLD_MS = 60_000
+"""A local activity's retry that is further away is waited for by a durable timer (Temporal's)."""
 TASK_EXTENSION_MS = 5_000
 """A worker that is still busy moves its row on this often."""
 WAKEUP_REPEATS_MS = (2_000, 5_000, 10_000, 20_000, 30_000)
@@ -201,6 +205,7 @@ REQUESTS_MAX = 100
 """Requests of AMQP clients that one gateway has in work."""
 WORKFLOW_TASKS_MAX = 100
 ACTIVITIES_MAX = 100
+LOCAL_ACTIVITIES_MAX = 100
 CACHED_WORKFLOWS_MAX = 1_000
 CRASHES_BEFORE_ISOLATION = 3
 """A run that took its worker down so often is executed alone in a child process."""

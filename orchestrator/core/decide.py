@@ -56,6 +56,8 @@ class Task:
     sticky: str | None = None
     unseen_messages: int = 0
     """More than 0 forces a close that would leave so many messages unread."""
+    local_activities: int = 0
+    """Local activities that run on beyond this task: the run stays in its worker's hands."""
     python: str = ""
     sdk_version: str = ""
     build_id: str = ""
@@ -93,6 +95,7 @@ def decide(
         build_id=task.build_id,
         command_count=len(commands),
         patches=patch_ids(commands),
+        local_activities=task.local_activities,
     )
     events.append(_append(state, completed, time_ms=task.now_ms))
     return _parts(state, commands, task, mint=mint, first=start, head=events, news=news)
@@ -255,7 +258,7 @@ def _parts(
                 updates=tuple(wishes.updates),
                 answers=tuple(news.answers) if opening else (),
                 sticky=task.sticky,
-                unfinished=bool(left),
+                unfinished=wishes.close is None and bool(left or task.local_activities),
                 close=wishes.close,
             )
         )

@@ -215,7 +215,8 @@ class Transition(_Record, frozen=True, kw_only=True):
     sticky: str | None = None
     """Whose own queue gets the next wake-ups."""
     unfinished: bool = False
-    """More commands of this task follow in a further commit; the row in `wakeups` stays."""
+    """More commands of this task follow in a further commit, or local activities run on; the row
+    in `wakeups` stays."""
     close: Close | None = None
 
 

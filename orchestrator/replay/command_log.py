@@ -19,6 +19,7 @@ from orchestrator.replay.source import Source, caller, describe
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
 from orchestrator.wire import relation_events as r
+from orchestrator.wire.markers import is_local_activity
 
 _EVENT_OF: dict[type, type] = {
     c.ScheduleActivityTask: e.ActivityTaskScheduled,
@@ -120,7 +121,7 @@ class CommandLog:
                 f"{len(events)} command event(s) and ends with event {last_id}"
             )
         commands = tuple(entry.command for entry in new)
-        self._unbound = deque(commands)
+        self._unbound.extend(commands)
         return commands
 
     def accept(self, events: Sequence[e.HistoryEvent]) -> None:
@@ -130,13 +131,19 @@ class CommandLog:
                 self._bind(self._unbound.popleft(), event.event_id)
 
     def _take_entries(self) -> list[LoggedCommand]:
+        before: list[LoggedCommand] = []
         accepted: list[LoggedCommand] = []
         others: list[LoggedCommand] = []
         closing: list[LoggedCommand] = []
         for entry in self._entries:
             if entry.dropped:
                 continue
-            if isinstance(entry.command, c.AcceptUpdate):
+            command = entry.command
+            if isinstance(command, c.RecordMarker) and is_local_activity(command):
+                # News within the task: what stands before it was handed out before.
+                before += [*accepted, *others, entry]
+                accepted, others = [], []
+            elif isinstance(entry.command, c.AcceptUpdate):
                 accepted.append(entry)
             elif not closing and isinstance(entry.command, _CLOSING):
                 closing.append(entry)
@@ -144,7 +151,7 @@ class CommandLog:
                 others.append(entry)
         self._entries = []
         self._starts = {}
-        return [*accepted, *others, *closing]
+        return [*before, *accepted, *others, *closing]
 
     def _match_all(
         self,

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
 
 from orchestrator.core.updates import UpdateRejection, UpdateRequest
-from orchestrator.wire.commands import Command
+from orchestrator.wire.commands import Command, RecordMarker
 from orchestrator.wire.events import (
+    ClosingEvent,
     HistoryEvent,
+    MarkerRecorded,
     WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
     WorkflowTaskFailureCause,
 )
 from orchestrator.wire.failure import Failure
+from orchestrator.wire.markers import is_local_activity
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,8 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
     replaying: bool = False
     recorded: tuple[HistoryEvent, ...] | None = None
     recorded_complete: bool = True
+    local_running: int = 0
+    """Local activities that were still running when the recorded task was done."""
     python: str = ""
     """Which Python recorded it (`3.11`); empty: none."""
     build_id: str = ""
@@ -81,3 +86,26 @@ def messages_of(activation: Activation) -> Iterator[WorkflowExecutionSignaled | 
         if isinstance(event.attributes, WorkflowExecutionSignaled):
             yield event.attributes
     yield from updates
+
+
+def recorded_ends(recorded: Sequence[HistoryEvent]) -> list[RecordMarker]:
+    """The ends of local activities among the recorded commands of a task, as they came."""
+    return [
+        RecordMarker(
+            marker_name=marker.marker_name,
+            details=marker.details,
+            failure=marker.failure,
+            time_ms=event.time_ms,
+        )
+        for event in recorded
+        if isinstance(marker := event.attributes, MarkerRecorded) and is_local_activity(marker)
+    ]
+
+
+def is_whole(activation: Activation) -> bool:
+    """Whether a task is recorded from its first command to its last, after which the run goes
+    on."""
+    recorded = activation.recorded
+    if recorded is None or not activation.recorded_complete:
+        return False
+    return not (recorded and isinstance(recorded[-1].attributes, ClosingEvent))

@@ -82,6 +82,7 @@ def _activation(
         replaying=True,
         recorded=tuple(recorded),
         recorded_complete=len(recorded) == count,
+        local_running=completed.local_activities,
         python=completed.python,
         build_id=completed.build_id,
         patches=completed.patches,

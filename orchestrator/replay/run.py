@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from functools import cached_property, partial
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from orchestrator.core.updates import UpdateRequest
 from orchestrator.definition.workflow import WorkflowDefinition
@@ -28,8 +31,17 @@ from orchestrator.replay.control import (
 )
 from orchestrator.replay.endings import Endings, explained
 from orchestrator.replay.eviction import close, unwind
-from orchestrator.replay.facts import Activation, Commands, Completion, RunFacts, messages_of
+from orchestrator.replay.facts import (
+    Activation,
+    Commands,
+    Completion,
+    RunFacts,
+    is_whole,
+    messages_of,
+    recorded_ends,
+)
 from orchestrator.replay.handlers import Handlers, SignalCall
+from orchestrator.replay.local_activities import LocalActivities
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.metadata import BUILT_IN_QUERIES
 from orchestrator.replay.operations import Operations
@@ -84,6 +96,7 @@ class WorkflowRun:
         )
         self.timers = Timers(self)
         self.operations = Operations(self, self.loop, data_converter)
+        self.local = LocalActivities(self, self.loop, data_converter)
         self.handlers = Handlers(data_converter, self._start_signal, lambda: self.replaying_history)
         self.updates = Updates(self)
         self.properties = Properties(self, facts.started)
@@ -112,6 +125,14 @@ class WorkflowRun:
             self._context.run(self._run_code, activation, before)
         completion = self._completion(activation)
         if closes(completion) and not activation.replaying:
+            self.handlers.warn_of_unfinished(f"workflow {self.facts.workflow_id!r}")
+        return completion
+
+    def end_local(self, ended: c.RecordMarker) -> Completion:
+        """A local activity has ended: the code goes on within its task."""
+        self._context.run(self._run_on, (ended,))
+        completion = self._completion(self.activation)
+        if closes(completion):
             self.handlers.warn_of_unfinished(f"workflow {self.facts.workflow_id!r}")
         return completion
 
@@ -218,18 +239,40 @@ class WorkflowRun:
         return self.evicting or (self.activation.replaying and not self._in_query)
 
     def _run_code(self, activation: Activation, before: Activation) -> None:
-        self.is_activating, accepted = True, self.updates.accepted
+        accepted = self.updates.accepted
+        with self._entered():
+            self._apply_all(activation)
+            if activation.updates and not activation.events:
+                self.loop.drain()
+                if self.updates.accepted == accepted:
+                    # No event, no update let in: no time has passed for the code either.
+                    self.activation = before
+                    return
+            self._run_until_quiet()
+            self._fire_timers()
+            self.local.hand_over()
+        if activation.recorded:
+            self._run_on(recorded_ends(activation.recorded))
+
+    def _run_on(self, ends: Sequence[c.RecordMarker]) -> None:
+        """Let local activities end, one by one, each as soon as the code is quiet."""
+        for ended in ends:
+            if self.loop.halted:
+                return
+            self.activation = replace(
+                self.activation, time_ms=max(self.activation.time_ms, ended.time_ms)
+            )
+            with self._entered():
+                self.local.end(ended)
+                self._run_until_quiet()
+                self.local.hand_over()
+
+    @contextmanager
+    def _entered(self) -> Generator[None, None, None]:
+        self.is_activating = True
         with self.loop.running():
             try:
-                self._apply_all(activation)
-                if activation.updates and not activation.events:
-                    self.loop.drain()
-                    if self.updates.accepted == accepted:
-                        # No event, no update let in: no time has passed for the code either.
-                        self.activation = before
-                        return
-                self._run_until_quiet()
-                self._fire_timers()
+                yield
             # The boundary of user code: __init__ and conditions; and SystemExit, with which a task
             # ends its loop, must not end the worker.
             except BaseException as error:
@@ -375,6 +418,8 @@ class WorkflowRun:
                     after_event_id=activation.history_length + 1,
                     waits_at=lambda: waiting_place(self._primary),
                 )
+                if is_whole(activation):
+                    self.local.check_recorded(activation.local_running)
             except NondeterminismError as found:
                 error = explained(found, activation)
         if isinstance(error, NondeterminismError) and self.endings.is_failure(error):

@@ -196,6 +196,7 @@ class WorkflowTaskCompleted(WireStruct, frozen=True, kw_only=True):
 
     `loop_version` and `python` (`3.11`) say by which rules it ran, `command_count` how many command
     events follow: a large task is committed in parts, and a replay must know when it is whole.
+    `local_activities` were still running then: the next task has their ends.
     `patches` are those whose markers are among them: while the part with a marker is not written,
     this says that the code has gone the new way.
     """
@@ -208,6 +209,7 @@ class WorkflowTaskCompleted(WireStruct, frozen=True, kw_only=True):
     sdk_version: str = ""
     build_id: str = ""
     command_count: int = 0
+    local_activities: int = 0
     patches: tuple[str, ...] = ()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from orchestrator import __version__
 from orchestrator.core.decide import Task, activation_time_ms, consume, decide
@@ -14,8 +15,12 @@ from orchestrator.core.intake import Intake, intake
 from orchestrator.core.transition import Transition
 from orchestrator.core.updates import answers_of
 from orchestrator.ids import Mark
-from orchestrator.replay.facts import Activation, TaskFailure
+from orchestrator.limits import COMMIT_BYTES_MAX, COMMIT_COMMANDS_MAX
+from orchestrator.replay.command_log import closes
+from orchestrator.replay.facts import Activation, Commands, TaskFailure
 from orchestrator.telemetry.log import get_logger
+from orchestrator.wire import codec
+from orchestrator.wire.commands import Command, RecordMarker
 from orchestrator.wire.inbox import InboxEntry
 from orchestrator.worker.border import Border
 from orchestrator.worker.context import WorkerContext
@@ -24,6 +29,38 @@ from orchestrator.worker.user_code import UserCode
 
 _log = get_logger(__name__)
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(slots=True)
+class OpenTask:
+    """A task whose code waits for local activities: more commands may come before it is decided.
+
+    `has_news`: there is something to write even if no local activity ends.
+    """
+
+    news: Intake
+    task: Task
+    commands: list[Command]
+    has_news: bool
+    size_bytes: int
+    closes: bool = False
+
+    def has_room_for(self, marker: RecordMarker) -> bool:
+        """Whether the end of a local activity still fits into the first commit of the task, with
+        all that stands before it: a replay knows nothing of ends in further ones."""
+        size_bytes = self.size_bytes + 2 * len(codec.encode(marker))  # a codec may add to it
+        is_first = not self.commands
+        return is_first or (
+            len(self.commands) < COMMIT_COMMANDS_MAX and size_bytes <= COMMIT_BYTES_MAX
+        )
+
+    def add(self, completion: Commands) -> None:
+        """Take what the code wished for next."""
+        self.commands.extend(completion.commands)
+        self.size_bytes += sum(len(codec.encode(one)) for one in completion.commands)
+        self.closes = closes(completion)
+        self.news.answers.extend(answers_of(completion.rejections))
+        self.has_news = self.has_news or bool(completion.commands)
 
 
 class Activations:
@@ -36,7 +73,7 @@ class Activations:
 
     async def activate(
         self, run: CachedRun, entries: Sequence[InboxEntry], *, attempt: int, unseen: int
-    ) -> tuple[Transition, ...] | TaskFailure:
+    ) -> tuple[Transition, ...] | OpenTask | TaskFailure:
         """Let the code see `entries`; the commits that this makes. The run is ahead of the store
         until they are written: whoever cannot write them evicts it.
 
@@ -47,7 +84,7 @@ class Activations:
             self._count_dropped(run, news.dropped)
         events = (*run.pending, *news.events)
         task = self._task(run, news, entries, attempt=attempt, unseen=unseen)
-        if not events and not news.updates:
+        if not events and not news.updates and not run.run.local.to_run:
             return (consume(run.state, news, task, mint=self._context.mint),)
         run.pending = ()
         activation = Activation(
@@ -70,10 +107,32 @@ class Activations:
             completion = await self._border.activate(self._user_code, run.run, activation)
         if isinstance(completion, TaskFailure):
             return completion
+        if run.run.local.to_run and not closes(completion):
+            opened = OpenTask(news, task, [], has_news=bool(entries or events), size_bytes=0)
+            opened.add(completion)
+            return opened
         news.answers.extend(answers_of(completion.rejections))
         if not events and not completion.commands:
             return (consume(run.state, news, task, mint=self._context.mint),)
         return decide(run.state, news, completion.commands, task, mint=self._context.mint)
+
+    async def end_local(
+        self, run: CachedRun, opened: OpenTask, ended: RecordMarker
+    ) -> TaskFailure | None:
+        """Let the code see the end of a local activity, within its task."""
+        completion = self._user_code.end_local(run.run, ended)
+        if not self._border.is_open:
+            completion = await self._border.seal_completion(completion)
+        if isinstance(completion, TaskFailure):
+            return completion
+        opened.add(completion)
+        return None
+
+    def decide(self, run: CachedRun, opened: OpenTask) -> tuple[Transition, ...]:
+        """The commits of a task as far as it has come; what still runs goes on in the next one."""
+        running = 0 if opened.closes else len(run.run.local.to_run)
+        task = replace(opened.task, local_activities=running)
+        return decide(run.state, opened.news, opened.commands, task, mint=self._context.mint)
 
     def _task(
         self,

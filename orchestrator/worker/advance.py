@@ -33,11 +33,13 @@ from orchestrator.telemetry.log import get_logger
 from orchestrator.wire.events import CommandEvent
 from orchestrator.wire.inbox import InboxEntry
 from orchestrator.wire.options import RunStatus
-from orchestrator.worker.activations import Activations
+from orchestrator.worker.activations import Activations, OpenTask
 from orchestrator.worker.border import Border
 from orchestrator.worker.confirmations import Confirmations
 from orchestrator.worker.context import WorkerContext
 from orchestrator.worker.extensions import Extensions
+from orchestrator.worker.local_attempts import LocalAttempts
+from orchestrator.worker.local_work import LocalTasks, LocalWork
 from orchestrator.worker.publications import Publications
 from orchestrator.worker.run_cache import CachedRun, RunCache
 from orchestrator.worker.run_loader import Lacking, Loaded, RunLoader
@@ -69,6 +71,8 @@ class Errand:
     publish_again: bool = False
     wants_run: bool = False
     attempt: int = 1
+    local: LocalWork | None = None
+    """The local activities of `run` that are in flight."""
     uncounted: int | None = None
     """The attempt counter as it was before this errand, once that is known."""
     stale: int = 0
@@ -78,6 +82,9 @@ class Errand:
     def drop_run(self) -> None:
         """Throw the coroutines away; only history may be continued."""
         run, self.run, self.entries, self.rest = self.run, None, None, ()
+        local, self.local = self.local, None
+        if local is not None:
+            local.drop()
         if run is not None:
             run.evict()
 
@@ -105,9 +112,11 @@ class Advancer:
         extensions: Extensions,
         cache: RunCache,
         isolate: Isolate | None,
+        local_attempts: LocalAttempts,
     ) -> None:
         self._context = context
         self._activations = Activations(context, user_code, border)
+        self._local = LocalTasks(local_attempts, self._activations, context.clock)
         self._loader = loader
         self._setbacks = Setbacks(context, loader)
         self._publications = Publications(context)
@@ -141,7 +150,9 @@ class Advancer:
             errand.drop_run()
 
     async def _advance(self, errand: Errand) -> Standing:
-        for _ in range(ACTIVATIONS_PER_TASK_MAX):
+        turns = 0
+        while turns < ACTIVATIONS_PER_TASK_MAX:
+            turns += errand.local is None
             run, entries = errand.run, errand.entries
             if run is None or entries is None:
                 synced = await self._sync(errand)
@@ -156,11 +167,39 @@ class Advancer:
             parts = errand.rest or await self._activations.activate(
                 run, entries, attempt=errand.attempt, unseen=errand.unseen
             )
+            if isinstance(parts, OpenTask):
+                waited = await self._wait_locally(errand, run, parts)
+                if waited is None:
+                    continue
+                parts = waited
+            elif errand.local is not None:
+                errand.local.end(run.run.local)
+                errand.local = None
             if isinstance(parts, TaskFailure):
                 return await self._fail(errand, run, parts)
             if await self._commit(errand, run, parts):
                 return errand.take_run()
         return await self._hand_on(errand)
+
+    async def _wait_locally(
+        self, errand: Errand, run: CachedRun, opened: OpenTask
+    ) -> tuple[Transition, ...] | TaskFailure | None:
+        """As far as the run's local activities have come; None: look at the run again."""
+
+        async def look() -> bool:
+            synced = await self._sync(errand)
+            if synced is None or errand.run is None:
+                errand.drop_run()
+                return True
+            errand.entries = synced.unread
+            return bool(synced.unread)
+
+        if errand.local is None:
+            errand.local = self._local.begin(run)
+        parts = await self._local.wait(errand.local, run, opened, look)
+        if parts is not None and (opened.closes or not run.run.local.to_run):
+            errand.local = None
+        return parts
 
     # Sync -----------------------------------------------------------------------------------------
 
@@ -186,7 +225,9 @@ class Advancer:
         errand.attempt = head.failures + 1
         counted = count and _has_work(synced)
         errand.uncounted = head.attempt - 1 if counted else head.attempt
-        if errand.run is not None and not errand.run.stands_on(head):
+        if errand.run is not None and not errand.run.stands_on(
+            head, in_task=errand.local is not None
+        ):
             errand.drop_run()
         if errand.publish_again and head.status is RunStatus.RUNNING:
             errand.publish_again = False
@@ -293,6 +334,8 @@ class Advancer:
             errand.drop_run()
             return True
         errand.entries = unread
+        if run.run.local.to_run:
+            return False
         if unread and self._cache.limit == 0:
             errand.drop_run()
         return not unread

@@ -54,6 +54,7 @@ class Attempt:
     token: AttemptToken
     begun: Begun
     asked_ms: int
+    is_local: bool = False
     stopping: ActivityCancellationDetails | None = None
     _on_stop: OnStop | None = None
 

@@ -15,7 +15,7 @@ from orchestrator.converter import DataConverter
 from orchestrator.exceptions import ConversionError, PayloadTooLargeError
 from orchestrator.replay.facts import Activation, Completion, TaskFailure
 from orchestrator.replay.run import WorkflowRun
-from orchestrator.wire.events import WorkflowTaskFailureCause
+from orchestrator.wire.events import HistoryEvent, MarkerRecorded, WorkflowTaskFailureCause
 from orchestrator.wire.messages import QueryResponse, Response
 from orchestrator.worker.user_code import UserCode
 
@@ -37,7 +37,10 @@ class Border:
             opened = await self.unseal_activation(activation)
         except ConversionError as error:
             return await self.failure_of(error)
-        completion = user_code.activate(run, opened)
+        return await self.seal_completion(user_code.activate(run, opened))
+
+    async def seal_completion(self, completion: Completion) -> Completion:
+        """What the code wished for, or failed with, as it may leave."""
         if isinstance(completion, TaskFailure):
             return await self._sealed(completion)
         try:
@@ -54,14 +57,22 @@ class Border:
         return await self._values.unseal(value)
 
     async def unseal_activation(self, activation: Activation) -> Activation:
-        """The news decoded; what is recorded is compared by names only and stays as it is.
+        """The news decoded, and markers, which are news within a task; what else is recorded is
+        compared by names only and stays as it is.
 
         Raises:
             ConversionError: the codec failed.
         """
         recorded = activation.recorded
+        if recorded is not None:
+            recorded = tuple([await self._unseal_marker(one) for one in recorded])
         news = await self._values.unseal(msgspec.structs.replace(activation, recorded=None))
         return msgspec.structs.replace(news, recorded=recorded)
+
+    async def _unseal_marker(self, event: HistoryEvent) -> HistoryEvent:
+        if isinstance(event.attributes, MarkerRecorded):
+            return await self._values.unseal(event)
+        return event
 
     async def failure_of(self, error: Exception) -> TaskFailure:
         """The task cannot go on because of `error`, which the codec has raised."""

@@ -133,6 +133,10 @@ class ActivityExecution:
         self._shared_shutdown: asyncio.Task[SharedEvent] | None = None
         self._telling: asyncio.Task[None] | None = None
 
+    def knows(self, activity_type: str) -> bool:
+        """Whether an activity of this type is registered here."""
+        return self._registry.activity(activity_type) is not None
+
     async def execute(self, attempt: Attempt, beat: Beat) -> Outcome:
         """Run one attempt to its end. Cancelled itself (a worker that is torn down), it cancels the
         user's code and does not wait for it.

@@ -40,6 +40,8 @@ class Parts:
         slots: int,
         guard: Guard,
         failure_exception_types: Sequence[type[BaseException]],
+        local_execution: ActivityExecution,
+        local_slots: int,
     ) -> WorkflowTasks:
         """What takes wake-ups and queries."""
         services = self.services
@@ -68,6 +70,8 @@ class Parts:
             ),
             counters=services.counters,
             failure_exception_types=failure_exception_types,
+            local_execution=local_execution,
+            local_slots=local_slots,
         )
 
     def activity_tasks(

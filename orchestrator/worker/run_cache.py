@@ -41,9 +41,11 @@ class CachedRun:
         """Which run it is."""
         return self.state.run_id
 
-    def stands_on(self, head: Head) -> bool:
-        """Whether nobody has moved the run since."""
-        return self.run_id == head.run_id and self.token == head.token and not head.unfinished
+    def stands_on(self, head: Head, *, in_task: bool = False) -> bool:
+        """Whether nobody has moved the run since. What is unfinished can only be continued from its
+        history, unless whoever asks is in the middle of it."""
+        is_same = self.run_id == head.run_id and self.token == head.token
+        return is_same and (in_task or not head.unfinished)
 
 
 class RunCache:

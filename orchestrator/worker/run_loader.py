@@ -207,6 +207,7 @@ class RunLoader:
             consumed_mark=None,
             sticky=self._context.sticky,
             unseen_messages=unseen,
+            local_activities=len(cached.run.local.to_run),
         )
         return Loaded(
             cached, decide_rest(state, completion.commands, task, mint=self._context.mint)

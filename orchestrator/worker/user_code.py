@@ -8,6 +8,7 @@ must not take the others' worker down.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from orchestrator.replay.facts import Activation, Completion, RunFacts, TaskFail
 from orchestrator.replay.run import WorkflowRun
 from orchestrator.replay.values import Values
 from orchestrator.telemetry.log import bind, get_logger
+from orchestrator.wire.commands import RecordMarker
 from orchestrator.wire.events import WorkflowTaskFailureCause
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
@@ -88,11 +90,18 @@ class UserCode:
 
     def activate(self, run: WorkflowRun, activation: Activation) -> Completion:
         """Let the code see the news. After a failure the run may be evicted and nothing else."""
+        return self._enter(partial(run.activate, activation))
+
+    def end_local(self, run: WorkflowRun, ended: RecordMarker) -> Completion:
+        """Let the code see the end of a local activity; see `activate`."""
+        return self._enter(partial(run.end_local, ended))
+
+    def _enter(self, entry: Callable[[], Completion]) -> Completion:
         own: list[BaseException] = []
 
         def act() -> Completion:
             try:
-                return run.activate(activation)
+                return entry()
             except (Exception, SystemExit) as error:
                 own.append(error)
                 raise

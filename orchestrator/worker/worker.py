@@ -23,6 +23,7 @@ from orchestrator.limits import (
     DRAIN_MS,
     HEARTBEAT_THROTTLE_DEFAULT_MS,
     HEARTBEAT_THROTTLE_MAX_MS,
+    LOCAL_ACTIVITIES_MAX,
 )
 from orchestrator.ports.broker import (
     ActivityQueue,
@@ -59,6 +60,7 @@ class Worker:
         shared_state_manager: SharedStateManager | None = None,
         max_concurrent_workflow_tasks: int | None = None,
         max_concurrent_activities: int | None = None,
+        max_concurrent_local_activities: int | None = None,
         max_cached_workflows: int | None = None,
         graceful_shutdown_timeout: timedelta = timedelta(),
         max_heartbeat_throttle_interval: timedelta = timedelta(
@@ -86,6 +88,7 @@ class Worker:
             shared_state_manager: Required when that executor is not a pool of threads.
             max_concurrent_workflow_tasks: Tasks in work at a time; default: the setting, 100.
             max_concurrent_activities: Attempts in work at a time; default: the setting, 100.
+            max_concurrent_local_activities: Local activities in work at a time; default: 100.
             max_cached_workflows: Runs kept in memory; 0 replays every task; default: 1,000.
             graceful_shutdown_timeout: How long activities may go on after `shutdown` before they
                 are cancelled and begun again elsewhere.
@@ -152,6 +155,12 @@ class Worker:
             slots=self._workflow_slots,
             guard=self._guard,
             failure_exception_types=workflow_failure_exception_types,
+            local_execution=self._execution,
+            local_slots=_at_least_1(
+                "max_concurrent_local_activities",
+                max_concurrent_local_activities,
+                LOCAL_ACTIVITIES_MAX,
+            ),
         )
         self._activity_tasks = parts.activity_tasks(
             self._execution, client.data_converter, slots=self._activity_slots

@@ -31,7 +31,9 @@ from orchestrator.worker.advance import Advancer, Errand, Isolate
 from orchestrator.worker.border import Border
 from orchestrator.worker.confirmations import Confirmations
 from orchestrator.worker.context import Expect, WorkerContext
+from orchestrator.worker.execution import ActivityExecution
 from orchestrator.worker.extensions import Extensions
+from orchestrator.worker.local_attempts import LocalAttempts
 from orchestrator.worker.query_tasks import QueryTasks
 from orchestrator.worker.run_cache import CachedRun, RunCache
 from orchestrator.worker.run_loader import RunLoader
@@ -64,10 +66,13 @@ class WorkflowTasks:
         isolate: Isolate | None = None,
         counters: Counters | None = None,
         failure_exception_types: Sequence[type[BaseException]] = (),
+        local_execution: ActivityExecution | None = None,
+        local_slots: int | None = None,
     ) -> None:
         """Nothing is started yet.
 
         Args:
+            local_execution: Runs local activities, so many at once; without it there are none.
             slots: Tasks in work at a time; prefetch alone bounds each queue, and there are two.
             guard: Calls user code and cuts off what blocks.
             isolate: Tries a run in a process of its own, when it seems to take workers down.
@@ -92,6 +97,7 @@ class WorkflowTasks:
         user_code = UserCode(registry, values, guard, namespace=namespace, failures=failures)
         loader = self._loader = RunLoader(context, user_code, border := Border(values))
         self._extensions = Extensions(store, clock)
+        self._local = LocalAttempts(local_execution, clock, mint=mint, slots=local_slots)
         self._advancer = Advancer(
             context,
             user_code=user_code,
@@ -100,6 +106,7 @@ class WorkflowTasks:
             extensions=self._extensions,
             cache=cache,
             isolate=isolate,
+            local_attempts=self._local,
         )
         self._queries = QueryTasks(
             context,

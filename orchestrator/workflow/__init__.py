@@ -49,6 +49,17 @@ from orchestrator.workflow.external import (
     get_external_workflow_handle,
     get_external_workflow_handle_for,
 )
+from orchestrator.workflow.local_activities import (
+    LocalActivityConfig,
+    execute_local_activity,
+    start_local_activity,
+)
+from orchestrator.workflow.local_activity_methods import (
+    execute_local_activity_class,
+    execute_local_activity_method,
+    start_local_activity_class,
+    start_local_activity_method,
+)
 from orchestrator.workflow.log import LoggerAdapter, logger
 from orchestrator.workflow.messages import (
     all_handlers_finished,
@@ -152,6 +163,13 @@ __all__ = [
     "ExternalWorkflowHandle",
     "get_external_workflow_handle",
     "get_external_workflow_handle_for",
+    "LocalActivityConfig",
+    "start_local_activity",
+    "execute_local_activity",
+    "start_local_activity_method",
+    "execute_local_activity_method",
+    "start_local_activity_class",
+    "execute_local_activity_class",
     "sleep",
     "wait_condition",
     "wait",

@@ -19,11 +19,14 @@ _LONG_FILES: dict[str, str] = {
     "orchestrator/adapters/memory/broker.py": "the whole broker in one place, as its twin's rules",
     "orchestrator/adapters/memory/store.py": "every operation of the store, as its twin's scripts",
     "orchestrator/adapters/memory/store_runs.py": "each method makes the tests of one script",
+    "orchestrator/worker/advance.py": "the life of a workflow task, from its delivery to its ends",
+    "orchestrator/replay/run.py": "one run towards its loop, its code and its worker",
     "orchestrator/wire/events.py": "one Struct for each kind of event, as in Temporal's history",
     "orchestrator/testing/servers.py": "two servers, each by Docker and as a process",
 }
 _LONG_FUNCTIONS: dict[str, str] = {
     "orchestrator/worker/worker.py:__init__": "the face: one option a line, each explained",
+    "orchestrator/worker/workflow_tasks.py:__init__": "joins the parts of a task, one a line",
 }
 _BANNED_MODULES = frozenset(
     {"utils", "util", "helpers", "helper", "misc", "base", "manager", "handler2", "data", "info"}

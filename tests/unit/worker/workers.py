@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
+from typing import Any
 
 from orchestrator.adapters.memory.broker import MemoryBroker
 from orchestrator.converter import DataConverter
@@ -24,6 +25,7 @@ from orchestrator.wire.tasks import QueryTask
 from orchestrator.worker.activity_tasks import ActivityTasks
 from orchestrator.worker.advance import Isolate
 from orchestrator.worker.attempt import Attempt, Beat
+from orchestrator.worker.execution import ActivityExecution
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.user_code import Guard, unguarded
 from orchestrator.worker.workflow_tasks import WorkflowTasks
@@ -47,6 +49,7 @@ class Worker:
         sticky: bool = False,
         takes_activities: bool = True,
         pays: bool = True,
+        local: Sequence[Callable[..., Any]] = (),
     ) -> None:
         self.engine = engine
         self.name = name
@@ -75,6 +78,9 @@ class Worker:
             guard=guard,
             isolate=isolate,
             counters=self.counters,
+            local_execution=ActivityExecution(
+                Registry(activities=local), DataConverter(), engine.clock
+            ),
         )
         self.activities = ActivityTasks(
             engine.store,

@@ -1,0 +1,104 @@
+"""Local activities and completion from outside on a real Redis and a real RabbitMQ, replayed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from orchestrator import activity, workflow
+from orchestrator.client import AsyncActivityCancelledError, Client
+from orchestrator.common import RetryPolicy
+from orchestrator.exceptions import ApplicationError, RPCError, RPCStatusCode
+from orchestrator.worker import Replayer, Worker
+from tests.unit.client.test_async_activities import Approval, Desk
+
+pytestmark = pytest.mark.servers
+QUEUE = "kitchen"
+
+
+@activity.defn
+async def chop(what: str) -> str:
+    return f"{what} chopped"
+
+
+@activity.defn
+async def fry(what: str) -> str:
+    if activity.info().attempt < 3:
+        raise ApplicationError("burnt")
+    return f"{what} fried"
+
+
+@workflow.defn
+class Dish:
+    """Three local steps; the second fails twice and waits once in place, once as a timer."""
+
+    @workflow.run
+    async def run(self, what: str) -> str:
+        second = timedelta(seconds=1)
+        chopped = await workflow.execute_local_activity(chop, what, start_to_close_timeout=second)
+        fried = await workflow.execute_local_activity(
+            fry,
+            chopped,
+            start_to_close_timeout=second,
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(milliseconds=50), backoff_coefficient=3
+            ),
+            local_retry_threshold=timedelta(milliseconds=100),
+        )
+        return await workflow.execute_activity(chop, fried, start_to_close_timeout=second)
+
+
+@pytest.fixture
+async def client(amqp_url: str, redis_url: str, random_namespace: str) -> AsyncIterator[Client]:
+    async with await Client.connect(
+        broker=amqp_url, store=redis_url, namespace=random_namespace, settings={"shards": 2}
+    ) as made:
+        yield made
+
+
+async def test_local_activities_leave_markers_and_replay(client: Client) -> None:
+    async with Worker(client, task_queue=QUEUE, workflows=[Dish], activities=[chop, fry]):
+        handle = await client.start_workflow(Dish.run, "egg", id="dish", task_queue=QUEUE)
+        assert await handle.result() == "egg chopped fried chopped"
+    history = await handle.fetch_history()
+    types = [event.type for event in history.events]
+    assert types.count("MarkerRecorded") == 3
+    assert types.count("TimerFired") == 1
+    await Replayer(workflows=[Dish]).replay_workflow(history)
+
+
+async def test_activities_are_completed_from_outside_once(client: Client) -> None:
+    desk = Desk()
+    async with Worker(client, task_queue=QUEUE, workflows=[Approval], activities=[desk.approve]):
+        handle = await client.start_workflow(Approval.run, {}, id="approval", task_queue=QUEUE)
+        info = await asyncio.wait_for(desk.infos.get(), 20)
+        by_token = client.get_async_activity_handle(task_token=info.task_token)
+        by_ids = client.get_async_activity_handle(workflow_id="approval", activity_id="approve")
+        await by_token.heartbeat("half")
+        await by_ids.complete("yes")
+        for late in (by_token.complete("no"), by_ids.complete("no"), by_token.heartbeat()):
+            with pytest.raises(RPCError) as error:
+                await late
+            assert error.value.status is RPCStatusCode.NOT_FOUND
+        assert await handle.result() == "yes"
+    await Replayer(workflows=[Approval]).replay_workflow(await handle.fetch_history())
+
+
+async def test_a_cancellation_reaches_those_outside_by_their_heartbeat(client: Client) -> None:
+    desk = Desk()
+    async with Worker(client, task_queue=QUEUE, workflows=[Approval], activities=[desk.approve]):
+        handle = await client.start_workflow(Approval.run, {}, id="approval", task_queue=QUEUE)
+        info = await asyncio.wait_for(desk.infos.get(), 20)
+        outside = client.get_async_activity_handle(task_token=info.task_token)
+        await handle.cancel()
+        for _ in range(500):
+            try:
+                await outside.heartbeat()
+                await asyncio.sleep(0.02)
+            except AsyncActivityCancelledError:
+                break
+        await outside.report_cancellation("gone")
+        assert await handle.result() == "cancelled ['gone']"
