@@ -118,7 +118,7 @@ class LocalActivities:
         self._pending[identity] = pending
         handle: ActivityHandle[Any] = ActivityHandle(
             pending.future,
-            request_cancel=lambda: self._cancel(pending),
+            request_cancel=lambda _: self._cancel(pending),
             evicting=lambda: self._host.evicting,
             numbers=self._loop,
             loop=self._loop,

@@ -145,7 +145,7 @@ def start_local_activity(
     current.check_writable("start a local activity")
     threshold_ms = checked_ms("local_retry_threshold", local_retry_threshold)
     request = LocalActivity(
-        activity_id=current.activities.next_id(activity_id),
+        activity_id=current.operations.activities.next_id(activity_id),
         activity_type=name,
         input=tuple(current.values.to_payloads(one_or_all(arg, args))),
         schedule_to_close_timeout_ms=checked_ms(
