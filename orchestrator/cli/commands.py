@@ -39,6 +39,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
         "describe": "orchestrator.cli.inspection:describe",
         "show": "orchestrator.cli.inspection:show",
         "signal": "orchestrator.cli.workflows:signal",
+        "update": "orchestrator.cli.updates:update",
         "query": "orchestrator.cli.workflows:query",
         "cancel": "orchestrator.cli.workflows:cancel",
         "terminate": "orchestrator.cli.workflows:terminate",

@@ -29,6 +29,18 @@ Input = Annotated[
         json_dict=False,
     ),
 ]
+SignalInput = Annotated[
+    list[str],
+    Parameter(
+        name="--start-signal-input",
+        help="An argument of the signal as JSON; repeat it for more.",
+        negative="",
+        show_default=False,
+        allow_leading_hyphen=True,
+        json_list=False,
+        json_dict=False,
+    ),
+]
 Seconds = Annotated[float | None, Parameter(validator=_POSITIVE)]
 Text = Annotated[str, Parameter(show_default=False)]
 RunId = Annotated[
@@ -46,7 +58,9 @@ async def start(
     wait: Flag = False,
     timeout: Seconds = None,
     request_id: str | None = None,
-    id_conflict_policy: Literal["fail", "use-existing", "terminate-existing"] = "fail",
+    start_signal: Text = "",
+    start_signal_input: SignalInput = [],  # noqa: B006  # cyclopts makes a list of its own
+    id_conflict_policy: Literal["fail", "use-existing", "terminate-existing"] | None = None,
     id_reuse_policy: Literal[
         "allow-duplicate", "allow-duplicate-failed-only", "reject-duplicate"
     ] = "allow-duplicate",
@@ -69,8 +83,11 @@ async def start(
         Seconds to wait at most with --wait; the workflow goes on.
     request_id
         Repeat a start whose outcome is unknown under the same text: it starts nothing twice.
+    start_signal
+        The name of a signal that is sent in the same write: to the run with this id if one is open,
+        else to the new one, before its code begins.
     id_conflict_policy
-        What to do if a run with this id is open.
+        What to do if a run with this id is open. Default: fail; with --start-signal, use-existing.
     id_reuse_policy
         Whether the id of a closed run may be used again.
     """
@@ -85,6 +102,8 @@ async def start(
             task_queue=task_queue,
             request_id=request_id,
             id_conflict_policy=WorkflowIDConflictPolicy[_constant(id_conflict_policy)],
+            start_signal=start_signal or None,
+            start_signal_args=read_arguments(start_signal_input),
             id_reuse_policy=WorkflowIDReusePolicy[_constant(id_reuse_policy)],
         )  # Any: nothing is known of a workflow given by name
         if wait:
@@ -168,7 +187,7 @@ async def query(
     arguments = read_arguments(input)
     async with connected(connection) as client:
         handle = client.get_workflow_handle(workflow_id, run_id=run_id)
-        write_json(await handle.query(name, args=arguments, rpc_timeout=_timedelta(timeout)))
+        write_json(await handle.query(name, args=arguments, rpc_timeout=to_timedelta(timeout)))
 
 
 async def cancel(
@@ -250,12 +269,13 @@ def read_arguments(texts: Sequence[str]) -> list[Any]:  # Any: user's values
 
 async def _write_result(handle: WorkflowHandle[Any, Any], timeout: float | None) -> None:
     # Any: nothing is known of a workflow given by name
-    write_json(await handle.result(rpc_timeout=_timedelta(timeout)))
+    write_json(await handle.result(rpc_timeout=to_timedelta(timeout)))
 
 
-def _timedelta(seconds: float | None) -> timedelta | None:
+def to_timedelta(seconds: float | None) -> timedelta | None:
+    """A time-out as the client takes it."""
     return None if seconds is None else timedelta(seconds=seconds)
 
 
-def _constant(choice: str) -> str:
-    return choice.replace("-", "_").upper()
+def _constant(choice: str | None) -> str:
+    return "UNSPECIFIED" if choice is None else choice.replace("-", "_").upper()

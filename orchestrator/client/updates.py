@@ -111,6 +111,11 @@ class WorkflowUpdateHandle(Generic[ReturnT_co]):
         """The run that has it; None: the newest is asked."""
         return self._run_id
 
+    @property
+    def is_rejected(self) -> bool:
+        """Whether it is known that the update was not let in: `result` says why."""
+        return self._known is not None and self._known.reply is not None
+
     async def result(self, *, rpc_timeout: timedelta | None = None) -> ReturnT_co:
         """Wait until the handler has ended, and return what it returned.
 
