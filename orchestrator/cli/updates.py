@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -143,7 +143,7 @@ async def result(
 
 
 @contextmanager
-def _told_in_time(name: str, timeout: float | None) -> Iterator[None]:
+def _told_in_time(name: str, timeout: float | None) -> Generator[None]:
     """A wait that ends by its time-out or by the user, each with its exit code."""
     from orchestrator.client import WorkflowUpdateRPCTimeoutOrCancelledError
 
