@@ -166,13 +166,20 @@ def fail_task(
     )
 
 
+def words_of(cause: e.WorkflowTaskFailureCause, failure: Failure) -> str:
+    """The failure in one line. Only an error that user code raised is told with its type: what is
+    raised here says what it is."""
+    is_by_user = cause is e.WorkflowTaskFailureCause.WORKFLOW_CODE
+    return failure.text if is_by_user else failure.message
+
+
 def _problem(cause: e.WorkflowTaskFailureCause, failure: Failure) -> str:
     """What a person reads of it; where code of the user's went wrong, that is half of the news."""
     is_of_code = cause in (
         e.WorkflowTaskFailureCause.WORKFLOW_CODE,
         e.WorkflowTaskFailureCause.BLOCKED,
     )
-    words = f"{cause.value}: {failure.text}"
+    words = f"{cause.value}: {words_of(cause, failure)}"
     if not is_of_code or not failure.stack_trace:
         return words
     return f"{words}\n{failure.stack_trace[-PROBLEM_STACK_CHARS_MAX:]}"

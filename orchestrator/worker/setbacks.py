@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.core.decide import Task, fail_task, park
+from orchestrator.core.decide import Task, fail_task, park, words_of
 from orchestrator.core.fold import fold
 from orchestrator.core.history_size import bytes_at_end
 from orchestrator.core.state import ExecutionState
@@ -61,7 +61,7 @@ class Setbacks:
         self._context.bind(_log, workflow_id, run_id, attempt=attempt).warning(
             "workflow_task_failed",
             cause=failure.cause.value,
-            failure=failure.failure.text,
+            failure=words_of(failure.cause, failure.failure),
             exception=failure.failure.stack_trace,
             backoff_ms=record.backoff_ms,
         )
