@@ -15,12 +15,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 from orchestrator.client.async_activities import ActivityIds, AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
 from orchestrator.client.handle import WorkflowHandle
-from orchestrator.client.options import ABSENT, WorkflowStartOptions, arguments, target_of
+from orchestrator.client.options import WorkflowStartOptions, target_of
 from orchestrator.client.starting import start_run
 from orchestrator.client.with_start import UpdateWithStartCalls
 from orchestrator.config import load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.ids import RunId, check_task_queue, check_workflow_id
 from orchestrator.limits import LIST_PAGE
 from orchestrator.ports.visibility import RunFilter
@@ -152,7 +153,7 @@ class Client(UpdateWithStartCalls):
             UnavailableError: the store does not answer; repeat under the same `request_id`.
         """
         target = target_of(workflow, result_type)
-        start = await self._start_of(target, arguments(arg, args), options)
+        start = await self._start_of(target, one_or_all(arg, args), options)
         return self._handle_of(target, start, await start_run(self.services, start))
 
     @overload

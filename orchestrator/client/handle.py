@@ -21,7 +21,6 @@ from orchestrator.client.failures import (
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
-from orchestrator.client.options import ABSENT, arguments
 from orchestrator.client.pending_children import PendingChildren
 from orchestrator.client.queries import ask
 from orchestrator.client.results import closing_event, not_found, not_open, outcome_of, view_of
@@ -30,6 +29,7 @@ from orchestrator.client.updates import too_many_unread
 from orchestrator.common import QueryRejectCondition
 from orchestrator.converter import DataConverter
 from orchestrator.core.transition import Append, ForcedClose
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.handlers import handler_name
 from orchestrator.definition.signature import read_signature
 from orchestrator.exceptions import (
@@ -180,7 +180,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         name = check_name("signal name", handler_name(signal))
         body = SignalReceived(
             signal_name=name,
-            input=tuple(self._values.to_payloads(arguments(arg, args))),
+            input=tuple(self._values.to_payloads(one_or_all(arg, args))),
             identity=self._identity,
         )
         await self._append(await self._values.seal(body), message=True)
@@ -251,7 +251,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             self._services,
             view,
             name,
-            await self._values.encode(arguments(arg, args)),
+            await self._values.encode(one_or_all(arg, args)),
             reject_condition=reject_condition or QueryRejectCondition.NONE,
             timeout_ms=timeout_ms,
         )

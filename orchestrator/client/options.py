@@ -14,8 +14,6 @@ from orchestrator.units import to_ms_or_none
 from orchestrator.wire.options import Conflict, Reuse
 
 _REQUIRED = ("id", "task_queue")
-ABSENT = object()
-"""Tells an argument that was not given from None."""
 
 
 class WorkflowStartOptions(TypedDict, total=False):
@@ -54,22 +52,6 @@ def target_of(workflow: Any, result_type: type | None) -> Target:  # Any: a name
         return Target(workflow, result_type)
     name, ret_type, _ = WorkflowDefinition.of_run(workflow)
     return Target(name, result_type or ret_type)
-
-
-def arguments(arg: Any, args: Sequence[Any]) -> list[Any]:  # Any: user's values
-    """The arguments of a call that takes `arg` or `args`.
-
-    Raises:
-        ValueError: both were given.
-        TypeError: `args` is a text, whose letters were hardly meant.
-    """
-    if isinstance(args, str | bytes):
-        raise TypeError(f"args: expected a list of arguments, found {args!r}; give it as arg")
-    if arg is ABSENT:
-        return list(args)
-    if args:
-        raise ValueError("give arg or args, not both")
-    return [arg]
 
 
 def start_options(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from orchestrator.client.options import ABSENT, arguments
 from orchestrator.client.updates import (
     Sending,
     WorkflowUpdateHandle,
@@ -16,6 +15,7 @@ from orchestrator.client.updates import (
     waiting,
 )
 from orchestrator.converter import DataConverter
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.handlers import UpdateMethodMultiParam, handler_name
 from orchestrator.definition.signature import read_signature
 from orchestrator.ids import RunId, WorkflowId, check_name
@@ -176,7 +176,7 @@ class UpdateCalls(Generic[SelfT]):
         body = UpdateReceived(
             update_id=check_name("update id", id or self._services.mint()),
             update_name=check_name("update name", handler_name(update)),
-            input=tuple(await self._values.encode(arguments(arg, args))),
+            input=tuple(await self._values.encode(one_or_all(arg, args))),
             identity=self._identity,
             run_id=self._run_id,
         )

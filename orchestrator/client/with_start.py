@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, 
 from msgspec.structs import replace
 
 from orchestrator.client.handle import WorkflowHandle
-from orchestrator.client.options import ABSENT, WorkflowStartOptions, arguments, target_of
+from orchestrator.client.options import WorkflowStartOptions, target_of
 from orchestrator.client.starting import Starts, start_run
 from orchestrator.client.update_calls import check_stage, result_hint
 from orchestrator.client.updates import (
@@ -28,6 +28,7 @@ from orchestrator.client.updates import (
 )
 from orchestrator.common import WorkflowIDConflictPolicy
 from orchestrator.core.transition import StartMessage
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.handlers import UpdateMethodMultiParam, handler_name
 from orchestrator.ids import OperationId, check_name, check_workflow_id
 from orchestrator.ports.store import Started, UpdateView
@@ -97,7 +98,7 @@ class WithStartWorkflowOperation(Generic[SelfT, ReturnT]):
         if options.get("start_signal"):
             raise ValueError("start_signal: a start takes one message, here the update")
         self.target = target_of(workflow, result_type)
-        self.args = arguments(arg, args)
+        self.args = one_or_all(arg, args)
         self.options = options
         self._is_used = False
         self._handle: asyncio.Future[WorkflowHandle[Any, Any]] | None = None  # Any: see the types
@@ -288,7 +289,7 @@ class UpdateWithStartCalls(Starts):
             body = UpdateReceived(
                 update_id=check_name("update id", id or self.services.mint()),
                 update_name=check_name("update name", handler_name(update)),
-                input=tuple(await self.data_converter.encode(arguments(arg, args))),
+                input=tuple(await self.data_converter.encode(one_or_all(arg, args))),
                 identity=self.identity,
                 operation_id=self.services.mint(),
             )

@@ -11,6 +11,8 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.common import RetryPolicy
 from orchestrator.definition.activity import activity_name
+from orchestrator.definition.calls import ABSENT as ABSENT
+from orchestrator.definition.calls import one_or_all as one_or_all
 from orchestrator.definition.signature import result_type as annotated_result
 from orchestrator.ids import check_name, check_task_queue
 from orchestrator.limits import DURATION_MS_MAX
@@ -23,9 +25,6 @@ from orchestrator.wire.options import DEFAULT_RETRY
 
 _Arg = TypeVar("_Arg")
 _Result = TypeVar("_Result")
-
-ABSENT = object()
-"""Stands for an argument that is not given, since None may be."""
 
 
 class ActivityConfig(TypedDict, total=False):
@@ -225,19 +224,6 @@ async def execute_activity(
         ActivityError: it ended badly; the cause says how.
     """
     return await start_activity(activity, arg, args=args, result_type=result_type, **options)
-
-
-def one_or_all(arg: Any, args: Sequence[Any]) -> Sequence[Any]:  # Any: user's values
-    """The arguments of a call that takes `arg` or `args`.
-
-    Raises:
-        ValueError: both are given.
-    """
-    if arg is ABSENT:
-        return args
-    if args:
-        raise ValueError("give arg or args, not both")
-    return [arg]
 
 
 def checked_ms(name: str, timeout: timedelta | None) -> int | None:

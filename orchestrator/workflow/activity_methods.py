@@ -14,8 +14,9 @@ from orchestrator.definition.callables import (
     SyncNoArg,
     SyncOneArg,
 )
+from orchestrator.definition.calls import ABSENT
 from orchestrator.replay.handles import ActivityHandle
-from orchestrator.workflow.activities import ABSENT, ActivityConfig, start_activity
+from orchestrator.workflow.activities import ActivityConfig, start_activity
 
 _Self = TypeVar("_Self")
 _Arg = TypeVar("_Arg")

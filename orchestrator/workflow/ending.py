@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from orchestrator.common import RetryPolicy, TypedSearchAttributes
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.ids import check_name, check_task_queue
 from orchestrator.replay.context import current_run
@@ -14,7 +15,7 @@ from orchestrator.replay.control import ContinueAsNewError
 from orchestrator.replay.policies import to_options
 from orchestrator.replay.search_attributes import to_search_attributes
 from orchestrator.wire.commands import ContinueAsNewWorkflowExecution
-from orchestrator.workflow.activities import ABSENT, checked_ms, one_or_all
+from orchestrator.workflow.activities import checked_ms
 
 
 def continue_as_new(

@@ -411,6 +411,8 @@ async def calls_wrongly(self, how: str) -> None:
         await workflow.execute_activity("a")
     if how == "both":
         await workflow.execute_activity("a", 1, args=[2], start_to_close_timeout=CLOSE)
+    if how == "text":
+        await workflow.execute_activity("a", args="pizza", start_to_close_timeout=CLOSE)
     if how == "negative":
         await workflow.execute_activity("a", start_to_close_timeout=-CLOSE)
     if how == "undecorated":
@@ -450,6 +452,7 @@ async def calls_wrongly(self, how: str) -> None:
     [
         ("no time-out", "needs start_to_close_timeout or schedule_to_close_timeout"),
         ("both", "give arg or args, not both"),
+        ("text", "expected a list of arguments, found 'pizza'"),
         ("negative", "start_to_close_timeout must be positive"),
         ("undecorated", "decorate it with @activity.defn"),
         ("option", "unexpected keyword argument 'timeout'"),
