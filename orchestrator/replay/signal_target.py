@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.handlers import handler_name
 from orchestrator.ids import check_name
 
 SelfT = TypeVar("SelfT")
 _Param = TypeVar("_Param")
 _Params = ParamSpec("_Params")
-_ABSENT = object()
 
 Send = Callable[[str, Sequence[Any]], Awaitable[None]]  # Any: user's values
 
@@ -48,7 +48,7 @@ class SignalTarget(Generic[SelfT]):
     async def signal(
         self,
         signal: Any,  # Any: a name or a decorated method
-        arg: Any = _ABSENT,  # Any: user's value
+        arg: Any = ABSENT,  # Any: user's value
         *,
         args: Sequence[Any] = (),  # Any: user's values
     ) -> None:
@@ -64,11 +64,7 @@ class SignalTarget(Generic[SelfT]):
             ConversionError: an argument cannot be converted.
         """
         name = check_name("signal name", handler_name(signal))
-        if arg is not _ABSENT:
-            if args:
-                raise ValueError("give arg or args, not both")
-            args = [arg]
-        await self._send(name, args)
+        await self._send(name, one_or_all(arg, args))
 
 
 class ExternalWorkflowHandle(SignalTarget[SelfT]):

@@ -11,8 +11,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.common import RetryPolicy
 from orchestrator.definition.activity import activity_name
-from orchestrator.definition.calls import ABSENT as ABSENT
-from orchestrator.definition.calls import one_or_all as one_or_all
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.signature import result_type as annotated_result
 from orchestrator.ids import check_name, check_task_queue
 from orchestrator.limits import DURATION_MS_MAX

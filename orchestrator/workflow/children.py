@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.common import RetryPolicy, WorkflowIDReusePolicy
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.ids import check_name, check_task_queue, check_workflow_id
 from orchestrator.replay.children import ChildWorkflowCancellationType, ChildWorkflowHandle
@@ -20,7 +21,7 @@ from orchestrator.replay.policies import to_options
 from orchestrator.wire.commands import StartChildWorkflowExecution
 from orchestrator.wire.options import Conflict, Reuse
 from orchestrator.wire.options import ParentClosePolicy as WirePolicy
-from orchestrator.workflow.activities import ABSENT, checked_ms, one_or_all
+from orchestrator.workflow.activities import checked_ms
 from orchestrator.workflow.runtime import uuid4
 
 _Self = TypeVar("_Self")
