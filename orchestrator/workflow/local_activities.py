@@ -12,6 +12,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.common import RetryPolicy
 from orchestrator.definition.activity import activity_name
+from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.signature import result_type as annotated_result
 from orchestrator.ids import check_name
 from orchestrator.limits import LOCAL_RETRY_THRESHOLD_MS
@@ -20,7 +21,7 @@ from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.local_activities import LocalActivity
 from orchestrator.replay.policies import to_options
 from orchestrator.wire.options import RetryOptions
-from orchestrator.workflow.activities import ABSENT, checked_ms, one_or_all
+from orchestrator.workflow.activities import checked_ms
 
 _Arg = TypeVar("_Arg")
 _Result = TypeVar("_Result")

@@ -13,8 +13,8 @@ from orchestrator.definition.callables import (
     SyncNoArg,
     SyncOneArg,
 )
+from orchestrator.definition.calls import ABSENT
 from orchestrator.replay.handles import ActivityHandle
-from orchestrator.workflow.activities import ABSENT
 from orchestrator.workflow.local_activities import LocalActivityConfig, start_local_activity
 
 _Self = TypeVar("_Self")
