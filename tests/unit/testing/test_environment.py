@@ -99,3 +99,23 @@ async def test_time_does_not_run_away_over_a_run_that_cannot_go_on() -> None:
         assert await env.get_current_time() - before < timedelta(seconds=30)
         await env.sleep(timedelta(hours=1))
         assert await env.get_current_time() - before >= timedelta(hours=1)
+
+
+async def test_a_start_may_be_delayed_and_a_signal_ends_the_delay() -> None:
+    async with await WorkflowEnvironment.start_time_skipping() as env:
+        worker = Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS, activities=ACTIVITIES)
+        async with worker:
+            before = await env.get_current_time()
+            delay = timedelta(hours=6)
+            handle = await env.client.start_workflow(
+                Ordering.run, Order("pizza"), id="o", task_queue=QUEUE, start_delay=delay
+            )
+            await env.sleep(timedelta(hours=5))
+            assert (await handle.describe()).history_length == 1
+            await handle.signal(Ordering.finish)
+            assert await handle.result() == Order("pizza")
+            assert await env.get_current_time() - before < delay
+            await env.client.execute_workflow(
+                Sleeper.run, 0, id="s", task_queue=QUEUE, start_delay=delay
+            )
+            assert await env.get_current_time() - before >= timedelta(hours=11)
