@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol
 
-from orchestrator.common import RetryPolicy
+from orchestrator.common import Priority, RetryPolicy
 from orchestrator.converter import PayloadConverter
 from orchestrator.definition.activity import defn
 
@@ -34,6 +34,7 @@ __all__ = [
     "wait_for_worker_shutdown",
     "wait_for_worker_shutdown_sync",
     "payload_converter",
+    "client",
     "raise_complete_async",
     "LoggerAdapter",
     "logger",
@@ -68,6 +69,17 @@ class Info:
     workflow_namespace: str
     workflow_run_id: str
     workflow_type: str
+    priority: Priority = Priority.default
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the activity."""
+        return self.workflow_namespace
+
+    @property
+    def in_workflow(self) -> bool:
+        """Whether a workflow has asked for it."""
+        return bool(self.workflow_id)
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,9 @@ class ActivityContext(Protocol):
 
     @property
     def payload_converter(self) -> PayloadConverter: ...
+
+    @property
+    def client(self) -> Any: ...  # Any: a Client, of a layer above; None in sync activities
 
     @property
     def cancelled(self) -> Occurrence: ...
@@ -208,6 +223,21 @@ def wait_for_worker_shutdown_sync(timeout: timedelta | float | None = None) -> N
 def payload_converter() -> PayloadConverter:
     """The converter of the worker's client."""
     return _context().payload_converter
+
+
+def client() -> Any:  # Any: an `orchestrator.client.Client`, of a layer above
+    """The worker's client, for async activities: it belongs to the worker's event loop.
+
+    Raises:
+        RuntimeError: the activity is not async, or its environment gives none.
+    """
+    found = _context().client
+    if found is None:
+        raise RuntimeError(
+            "there is no client here: activity.client() is for async activities, which share the "
+            "worker's event loop"
+        )
+    return found
 
 
 def raise_complete_async() -> NoReturn:

@@ -88,6 +88,7 @@ def task_of(run: RunFacts, scheduled: ActivityTaskScheduled, facts: AttemptFacts
         hold=holds_delivery(scheduled),
         heartbeat_details=facts.details,
         last_failure=facts.last_failure,
+        priority=scheduled.priority,
     )
 
 

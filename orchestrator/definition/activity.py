@@ -23,6 +23,7 @@ class _Declared:
     name: str
     no_thread_cancel_exception: bool
     is_dynamic: bool = False
+    auto_heartbeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class ActivityDefinition:
     is_dynamic: bool = False
     """It runs every type that its worker has no function for; its one argument is a list of
     `RawValue`."""
+    auto_heartbeat: bool = False
+    """Its worker tells that it lives, as long as its code has not ended."""
 
     @staticmethod
     def of(activity: AnyFunction) -> ActivityDefinition:
@@ -84,6 +87,7 @@ class ActivityDefinition:
             required=sum(one.default is one.empty for one in named),
             takes_more=any(one.kind is one.VAR_POSITIONAL for one in parameters),
             is_unbound=is_unbound,
+            auto_heartbeat=declared.auto_heartbeat,
             no_thread_cancel_exception=declared.no_thread_cancel_exception,
             is_dynamic=declared.is_dynamic,
         )
@@ -97,6 +101,7 @@ def defn(
     name: str | None = None,
     dynamic: bool = False,
     no_thread_cancel_exception: bool = False,
+    auto_heartbeat: bool = False,
 ) -> Callable[[_Callable], _Callable]: ...
 def defn(
     activity: _Callable | None = None,
@@ -105,13 +110,15 @@ def defn(
     name: str | None = None,
     dynamic: bool = False,
     no_thread_cancel_exception: bool = False,
+    auto_heartbeat: bool = False,
 ) -> _Callable | Callable[[_Callable], _Callable]:
     """Declare an activity; the default name is the function's, or the class's.
 
     With `no_thread_cancel_exception` a sync activity in a thread is never interrupted by an
     exception when it is cancelled: it looks by itself. A `dynamic` one takes one
     `Sequence[RawValue]`, and every type that its worker has no function for; `activity.info()`
-    says which.
+    says which. With `auto_heartbeat` the worker beats for it while its code runs, so that a
+    heartbeat time-out finds a lost worker, not code that hangs; details are still the code's.
 
     Raises:
         ValueError: the name is empty or given to a dynamic one, a parameter is keyword-only, a
@@ -138,7 +145,9 @@ def defn(
                 f"activity {given} is dynamic, so it must take (args: Sequence[RawValue]); found "
                 f"{names}"
             )
-        setattr(target, _MARK, _Declared(given, no_thread_cancel_exception, dynamic))
+        setattr(
+            target, _MARK, _Declared(given, no_thread_cancel_exception, dynamic, auto_heartbeat)
+        )
         return decorated
 
     return decorate if activity is None else decorate(activity)

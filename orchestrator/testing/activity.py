@@ -66,7 +66,9 @@ class ActivityEnvironment:
     """Runs activity functions. `info`, `on_heartbeat` and `payload_converter` may be replaced
     before `run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, client: Any = None) -> None:  # Any: a Client, or what stands for one
+        """`client` is what async activities get as `activity.client()`; without it, none."""
+        self.client = client
         self.info: Info = self.default_info()
         self.on_heartbeat: Callable[..., None] = _ignore
         """Called with the details of each heartbeat, in the thread of the activity."""
@@ -167,6 +169,7 @@ class ActivityEnvironment:
             on_heartbeat=self.on_heartbeat,
             worker_shutdown=self._worker_shutdown,
             interruption=interruption,
+            client=self.client,
         )
         if self._cancellation is not None:
             context.cancel(self._cancellation)

@@ -12,7 +12,13 @@ import msgspec
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.events import WorkflowExecutionStarted
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import DEFAULT_RETRY, QueryReject, RetryOptions
+from orchestrator.wire.options import (
+    DEFAULT_RETRY,
+    NO_PRIORITY,
+    Priority,
+    QueryReject,
+    RetryOptions,
+)
 from orchestrator.wire.payload import Header, Payload
 
 
@@ -96,3 +102,4 @@ class ActivityTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag=
     hold: bool = True
     heartbeat_details: tuple[Payload, ...] = ()
     last_failure: Failure | None = None
+    priority: Priority = NO_PRIORITY

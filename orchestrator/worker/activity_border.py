@@ -64,7 +64,10 @@ class _Beats:
         self._values = values
         self.failure: Failure | None = None
 
-    async def beat(self, details: tuple[Payload, ...]) -> None:
+    async def beat(self, details: tuple[Payload, ...] | None) -> None:
+        if details is None:
+            await self._beat(None)
+            return
         try:
             sealed = await self._values.seal(details)
         except (ConversionError, PayloadTooLargeError) as error:

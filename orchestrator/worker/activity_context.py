@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from orchestrator.activity import ActivityCancellationDetails, Info
 from orchestrator.converter import PayloadConverter
@@ -72,8 +73,10 @@ class LocalContext:
         on_heartbeat: OnHeartbeat,
         worker_shutdown: LocalOccurrence,
         interruption: Interruption | None,
+        client: Any = None,  # Any: a Client, or what a test gives for one
     ) -> None:
         """`interruption` is set for code in a thread that may be interrupted."""
+        self.client = client
         self.info = info
         self.payload_converter = payload_converter
         self.cancelled = LocalOccurrence()

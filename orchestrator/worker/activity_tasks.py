@@ -346,7 +346,7 @@ class ActivityTasks:
             self._reports.unexpected(attempt.task, "executing")
             return hindered("the worker could not execute the activity", error)
 
-    async def _beat(self, attempt: Attempt, details: tuple[Payload, ...]) -> None:
+    async def _beat(self, attempt: Attempt, details: tuple[Payload, ...] | None) -> None:
         await self.heartbeat(attempt, details)
 
     def _wake(self, work: Work, workflow_id: WorkflowId, wake: Wake) -> None:

@@ -34,8 +34,9 @@ class Detached(Enum):
 
 Outcome: TypeAlias = Payload | Failure | Abandoned | Detached | None
 """How an attempt ended; None: completed without a result."""
-Beat: TypeAlias = Callable[["tuple[Payload, ...]"], Awaitable[None]]
-"""Sends a heartbeat; its answer may stop the attempt. Raises UnavailableError without an answer."""
+Beat: TypeAlias = Callable[["tuple[Payload, ...] | None"], Awaitable[None]]
+"""Sends a heartbeat (None: the details stay as they were); its answer may stop the attempt. Raises
+UnavailableError without an answer."""
 Execute: TypeAlias = Callable[["Attempt", Beat], Awaitable[Outcome]]
 """Runs user code; a failure is an answer, not an exception."""
 OnStop: TypeAlias = Callable[[ActivityCancellationDetails], None]

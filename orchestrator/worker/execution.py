@@ -107,6 +107,7 @@ class ActivityExecution:
         max_heartbeat_throttle_ms: int = HEARTBEAT_THROTTLE_MAX_MS,
         default_heartbeat_throttle_ms: int = HEARTBEAT_THROTTLE_DEFAULT_MS,
         on_fatal: OnFatal | None = None,
+        client: object = None,
     ) -> None:
         """Run `check_registry` before.
 
@@ -118,6 +119,7 @@ class ActivityExecution:
             shared_state: For an executor that is not a pool of threads.
             max_heartbeat_throttle_ms: Heartbeats are sent at least this often, if there are any.
             default_heartbeat_throttle_ms: The same without a heartbeat time-out.
+            client: What async activities get as `activity.client()`.
             on_fatal: Told when the executor is broken or closed.
         """
         self._registry = registry
@@ -128,6 +130,7 @@ class ActivityExecution:
         self._max_throttle_ms = max_heartbeat_throttle_ms
         self._default_throttle_ms = default_heartbeat_throttle_ms
         self._on_fatal = on_fatal
+        self._client = client
         self._deadlines = Deadlines(clock)
         self._worker_shutdown = LocalOccurrence()
         self._shared_shutdown: asyncio.Task[SharedEvent] | None = None
@@ -189,6 +192,8 @@ class ActivityExecution:
             ),
             worker_shutdown=self._worker_shutdown,
             interruption=interruption,
+            client=self._client if definition.is_async else None,
+            beats_by_itself=definition.auto_heartbeat and not attempt.is_local,
         )
 
     async def _start(self, definition: ActivityDefinition, running: RunningAttempt) -> Job:

@@ -248,7 +248,7 @@ class _Ends:
         return local_activity_marker(end, outcome, time_ms=self.now_ms)
 
 
-async def _beat(details: tuple[Payload, ...]) -> None:
+async def _beat(details: tuple[Payload, ...] | None) -> None:
     """Heartbeats of a local activity tell nobody anything: its task is kept alive as a whole."""
 
 

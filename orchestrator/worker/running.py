@@ -7,8 +7,11 @@ import asyncio
 from orchestrator.activity import ActivityCancellationDetails, Info
 from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
+from orchestrator.exceptions import UnavailableError
+from orchestrator.limits import IDLE_POLL_MS
 from orchestrator.ports.clock import Clock
 from orchestrator.replay.policies import from_options
+from orchestrator.replay.search_attributes import from_priority
 from orchestrator.units import to_datetime, to_timedelta_or_none
 from orchestrator.wire.failure import ApplicationFailure, CanceledFailure, Failure
 from orchestrator.wire.payload import Payload
@@ -38,6 +41,8 @@ class RunningAttempt:
         throttle_ms: int,
         worker_shutdown: LocalOccurrence,
         interruption: Interruption | None,
+        client: object = None,
+        beats_by_itself: bool = False,
     ) -> None:
         """Raises whatever the converter does when it reads heartbeat details of attempts before."""
         self.attempt = attempt
@@ -47,12 +52,15 @@ class RunningAttempt:
             on_heartbeat=self._heartbeat,
             worker_shutdown=worker_shutdown,
             interruption=interruption,
+            client=client,
         )
         self._values = values
         self._clock = clock
         self._beat = beat
         self._beaten_ms = attempt.asked_ms
         self._heartbeats = Heartbeats(clock, self._send, throttle_ms=throttle_ms)
+        self._throttle_ms = throttle_ms
+        self._beats_by_itself = beats_by_itself and attempt.task.heartbeat_timeout_ms is not None
         self._heartbeat_failure: Failure | None = None
         self._loop = asyncio.get_running_loop()
         self._job: Job | None = None
@@ -71,6 +79,7 @@ class RunningAttempt:
         due_ms = self._due_ms()
         deadline = None if due_ms is None else deadlines.watch(due_ms, self._expire)
         self.attempt.when_stopping(self._stop)
+        beating = self._loop.create_task(self._beat_on()) if self._beats_by_itself else None
         try:
             ended = await job.ended()
             await self._heartbeats.stop()
@@ -79,6 +88,8 @@ class RunningAttempt:
             raise
         finally:
             self._heartbeats.abort()
+            if beating is not None:
+                beating.cancel()
             if deadline is not None:
                 deadline.cancel()
         if ended.last_details is not None:
@@ -103,7 +114,20 @@ class RunningAttempt:
         else:
             self._heartbeats.note(payloads)
 
-    async def _send(self, details: tuple[Payload, ...]) -> None:
+    async def _beat_on(self) -> None:
+        """Tell that the code has not ended, whenever it has not told that itself for a while."""
+        never = asyncio.Event()
+        while True:
+            left_ms = self._beaten_ms + self._throttle_ms - self._clock.now_ms()
+            if left_ms > 0:
+                await self._clock.wait(never, timeout_ms=left_ms)
+                continue
+            try:
+                await self._send(None)
+            except UnavailableError:
+                await self._clock.wait(never, timeout_ms=min(self._throttle_ms, IDLE_POLL_MS))
+
+    async def _send(self, details: tuple[Payload, ...] | None) -> None:
         sent_ms = self._clock.now_ms()
         await self._beat(details)
         self._beaten_ms = sent_ms
@@ -183,6 +207,7 @@ def info_of(attempt: Attempt, values: DataConverter) -> Info:
         workflow_namespace=task.namespace,
         workflow_run_id=task.run_id,
         workflow_type=task.workflow_type,
+        priority=from_priority(task.priority),
     )
 
 

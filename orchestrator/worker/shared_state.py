@@ -206,6 +206,7 @@ class ProcessContext:
 
     def __init__(self, job: ProcessJob) -> None:
         self.info = job.info
+        self.client = None
         self.cancelled = _ProcessOccurrence(job.attempt.cancelled)
         self.worker_shutdown = _ProcessOccurrence(job.worker_shutdown)
         self.last_details: tuple[Payload, ...] | None = None

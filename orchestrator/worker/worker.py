@@ -141,6 +141,7 @@ class Worker:
             max_heartbeat_throttle_ms=to_ms(max_heartbeat_throttle_interval),
             default_heartbeat_throttle_ms=to_ms(default_heartbeat_throttle_interval),
             on_fatal=self._fail,
+            client=client,
         )
         self._fatal: Exception | None = None
         self._on_fatal_error = on_fatal_error

@@ -188,3 +188,14 @@ async def test_who_waits_in_vain_is_cancelled_with_the_test() -> None:
     await asyncio.sleep(0)
     running.cancel()
     assert await running is None
+
+
+@activity.defn
+async def tell_client() -> object:
+    return activity.client()
+
+
+async def test_an_async_activity_finds_the_given_client() -> None:
+    assert await ActivityEnvironment(client="a client").run(tell_client) == "a client"
+    with pytest.raises(RuntimeError, match="no client here"):
+        await ActivityEnvironment().run(tell_client)

@@ -16,7 +16,16 @@ from orchestrator.wire.failure import ApplicationFailure
 from orchestrator.wire.options import RetryOptions
 from orchestrator.worker.heartbeats import throttle_ms
 from tests.unit.memory_engine import Engine
-from tests.unit.worker.runners import Open, Runner, last_failure, record, result, run, until
+from tests.unit.worker.runners import (
+    VALUES,
+    Open,
+    Runner,
+    last_failure,
+    record,
+    result,
+    run,
+    until,
+)
 
 
 @pytest.mark.parametrize(
@@ -235,3 +244,66 @@ async def test_a_heartbeat_without_time_out_still_carries_details(
     await engine.settle()
     assert details(runner) == [[1], [2]]
     assert (await record(engine)).details != ()
+
+
+class Silent:
+    """Activities that say at most one thing, and end when the test says so."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    @activity.defn(auto_heartbeat=True)
+    async def work(self, says: str) -> str:
+        if says:
+            activity.heartbeat(says)
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            return "cancelled"
+        return "done"
+
+
+async def test_a_worker_beats_for_an_activity_that_asks_for_it_and_keeps_its_details(
+    engine: Engine, opened: Open
+) -> None:
+    silent = Silent()
+    runner = await opened(silent.work)
+    await run(engine, "work", "half", heartbeat_timeout_ms=5_000, start_to_close_timeout_ms=600_000)
+    for _ in range(60):
+        await engine.pass_time(1_000)
+    assert 10 <= len(runner.beats) <= 20
+    found = await record(engine)
+    assert (found.attempt, VALUES.from_payloads(found.details)) == (1, ["half"])
+    silent.go_on.set()
+    await engine.settle()
+    assert await result(engine) == "done"
+    sent = len(runner.beats)
+    for _ in range(20):
+        await engine.pass_time(1_000)
+    assert len(runner.beats) == sent
+
+
+async def test_without_a_heartbeat_time_out_a_worker_beats_for_nobody(
+    engine: Engine, opened: Open
+) -> None:
+    silent = Silent()
+    runner = await opened(silent.work)
+    await run(engine, "work", "", start_to_close_timeout_ms=600_000)
+    for _ in range(60):
+        await engine.pass_time(1_000)
+    assert runner.beats == []
+    silent.go_on.set()
+    await engine.settle()
+
+
+async def test_a_worker_that_dies_beats_no_more(engine: Engine, opened: Open) -> None:
+    silent = Silent()
+    runner = await opened(silent.work)
+    await run(engine, "work", "", heartbeat_timeout_ms=5_000, start_to_close_timeout_ms=600_000)
+    runner.tasks.abort()
+    await engine.settle()
+    sent = len(runner.beats)
+    for _ in range(12):
+        await engine.pass_time(1_000)
+    assert len(runner.beats) == sent
+    assert (await record(engine)).attempt == 2

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator import activity, workflow
+from orchestrator.client import Client
 from orchestrator.common import RetryPolicy
 from orchestrator.ports.broker import WorkflowQueue
 from orchestrator.testing import WorkflowEnvironment
@@ -150,3 +151,40 @@ async def test_an_executor_that_lets_begun_attempts_wait_is_warned_of(
         async with worker:
             said = [one.msg for one in caplog.records]
     assert ("activity_executor_is_small" in said) is is_warned
+
+
+@activity.defn
+async def ask() -> str:
+    client: Client = activity.client()
+    description = await client.get_workflow_handle(activity.info().workflow_id).describe()
+    return f"{description.id} in {activity.info().namespace}"
+
+
+@activity.defn
+def ask_in_a_thread() -> str:
+    try:
+        activity.client()
+    except RuntimeError as error:
+        return str(error)
+    return "a client"
+
+
+async def test_an_async_activity_has_its_workers_client(env: WorkflowEnvironment) -> None:
+    async with Worker(env.client, task_queue=QUEUE, workflows=[Cook], activities=[ask]):
+        found = await env.client.execute_workflow(Cook.run, "ask", id="w", task_queue=QUEUE)
+    assert found == "w in default"
+
+
+async def test_a_sync_activity_has_none_and_is_told_why(env: WorkflowEnvironment) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        async with Worker(
+            env.client,
+            task_queue=QUEUE,
+            workflows=[Cook],
+            activities=[ask_in_a_thread],
+            activity_executor=threads,
+        ):
+            found = await env.client.execute_workflow(
+                Cook.run, "ask_in_a_thread", id="w", task_queue=QUEUE
+            )
+    assert "is for async activities" in found
