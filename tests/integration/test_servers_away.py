@@ -20,7 +20,7 @@ from tests.integration.faults import audit, kitchen, results, start_steps
 from tests.integration.programs import until
 
 pytestmark = pytest.mark.servers
-RECOVERY_SECONDS_MAX = 35
+RECOVERY_SECONDS_MAX = 20
 """From the moment the server is back until the last run has ended."""
 START_SECONDS_MAX = 6
 """Five, and something for a machine that is busy with other things."""
