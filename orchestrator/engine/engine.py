@@ -6,16 +6,17 @@ a namespace; nothing elects a leader, and doing a duty twice changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from orchestrator.engine.gateway import Gateway
 from orchestrator.engine.redrive import Redrive
 from orchestrator.engine.service import Duties
 from orchestrator.engine.timers import Timers
-from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import ProcessName, ShardId
 from orchestrator.limits import REQUESTS_MAX
-from orchestrator.ports.broker import Consumer, RequestsQueue
+from orchestrator.ports.broker import RequestsQueue
+from orchestrator.relay.subscriptions import Subscription, Subscriptions
 from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.wiring import Services
 
@@ -24,7 +25,7 @@ class Engine:
     """Duties of one process over its services."""
 
     def __init__(self, services: Services, *, process: ProcessName) -> None:
-        dispatcher, self._broker = services.dispatcher, services.broker
+        dispatcher = services.dispatcher
         self._log = bind(get_logger("engine"), namespace=services.namespace)
         self._duties = Duties(
             services.store,
@@ -50,7 +51,10 @@ class Engine:
             clock=services.clock,
             counters=services.counters,
         )
-        self._consumer: Consumer | None = None
+        requests = Subscription(RequestsQueue(), self._gateway.take, REQUESTS_MAX)
+        self._subscriptions = Subscriptions(
+            services.store, services.broker, services.clock, [requests], log=self._log
+        )
 
     async def run(self) -> None:
         """Take requests and do the duties until `stop`. Servers that are away are waited for.
@@ -58,13 +62,15 @@ class Engine:
         Raises:
             UnavailableError: RabbitMQ does not answer at the start.
         """
-        self._consumer = await self._broker.consume(
-            RequestsQueue(), self._gateway.take, prefetch=REQUESTS_MAX
-        )
+        await self._subscriptions.begin()
         try:
-            await self._duties.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._subscriptions.run(), name="requests")
+                await self._duties.run()
+                await self._subscriptions.stop()
         finally:
-            await self._end()
+            await self._subscriptions.stop()
+            await self._gateway.drain()
 
     def stop(self) -> None:
         """End `run` after what it is doing."""
@@ -72,22 +78,13 @@ class Engine:
 
     def problems(self) -> Sequence[str]:
         """Why it does not take requests now; empty when it does."""
-        if self._consumer is None or not self._consumer.is_consuming:
+        if not self._subscriptions.is_consuming:
             return ["the engine is not subscribed to the requests"]
         return []
 
     def expect(self, shard: ShardId, due_at_ms: int) -> None:
         """Something was armed for `due_at_ms`: look at its shard then, whoever owns it."""
         self._duties.expect(shard, due_at_ms)
-
-    async def _end(self) -> None:
-        """Take no further request; what is in work is finished or given back."""
-        try:
-            if self._consumer is not None:
-                await self._consumer.stop()
-        except UnavailableError as error:
-            self._log.warning("engine_end_hindered", error=str(error))
-        await self._gateway.drain()
 
     def _report(self, doing: str, error: Exception) -> None:
         self._log.warning("duty_failed", doing=doing, error=str(error), kind=type(error).__name__)

@@ -581,6 +581,11 @@ class Store(RunStore, ActivityStore, DutyStore, PresenceStore, VisibilityStore, 
         """The number of shards."""
         ...
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the store answers, as far as is known without asking."""
+        ...
+
     async def open(self) -> None:
         """Connect, check the server, and compare the namespace's settings.
 

@@ -25,13 +25,8 @@ from orchestrator.limits import (
     HEARTBEAT_THROTTLE_MAX_MS,
     LOCAL_ACTIVITIES_MAX,
 )
-from orchestrator.ports.broker import (
-    ActivityQueue,
-    Consumer,
-    Queue,
-    StickyQueue,
-    WorkflowQueue,
-)
+from orchestrator.ports.broker import ActivityQueue, StickyQueue, WorkflowQueue
+from orchestrator.relay.subscriptions import Subscription, Subscriptions
 from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.units import to_ms
 from orchestrator.wiring import new_process_name
@@ -177,7 +172,10 @@ class Worker:
         self._log = bind(get_logger("worker"), namespace=services.namespace).bind(
             task_queue=task_queue, process=self._process
         )
-        self._consumers: list[Consumer] = []
+        self._wanted = self._queues()
+        self._subscriptions = Subscriptions(
+            services.store, services.broker, services.clock, self._wanted, log=self._log
+        )
         self._stopping = asyncio.Event()
         self._started = asyncio.Event()
         self._ended = asyncio.Event()
@@ -208,7 +206,7 @@ class Worker:
         if not self.is_running:
             return ["the worker is ending" if self._stopping.is_set() else "it has not begun"]
         found = [*await server_problems(self._client.services, self._process)]
-        if not all(consumer.is_consuming for consumer in self._consumers):
+        if not self._subscriptions.is_consuming:
             found.append(f"the worker is not subscribed to task queue {self._task_queue!r}")
         if self._engine is not None:
             found.extend(self._engine.problems())
@@ -236,6 +234,7 @@ class Worker:
                 group.create_task(self._recovery.run(), name="recovery")
                 try:
                     await self._begin()
+                    group.create_task(self._subscriptions.run(), name="subscriptions")
                     await self._stopping.wait()
                 finally:
                     await self._end()
@@ -276,11 +275,9 @@ class Worker:
     # Inside ---------------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
-        broker = self._client.services.broker
-        queues = self._queues()
-        made = await broker.declare(*(queue for queue, *_ in queues))
-        for queue, take, slots in queues:
-            self._consumers.append(await broker.consume(queue, take, prefetch=slots))
+        queues = [one.queue for one in self._wanted]
+        made = await self._client.services.broker.declare(*queues)
+        await self._subscriptions.begin()
         self._recovery.queues_made(made)
         self._started.set()
         self._warn_of_few_threads()
@@ -303,26 +300,24 @@ class Worker:
                 remedy="give the executor as many workers, or lower max_concurrent_activities",
             )
 
-    def _queues(self) -> list[tuple[Queue, Callable[[Any], None], int]]:  # Any: batches
-        queues: list[tuple[Queue, Callable[[Any], None], int]] = []  # Any: as above
+    def _queues(self) -> list[Subscription]:
+        take, slots = self._workflow_tasks.take, self._workflow_slots
+        wanted: list[Subscription] = []
         if self._registry.has_workflows:
-            shared = WorkflowQueue(self._task_queue)
-            queues.append((shared, self._workflow_tasks.take, self._workflow_slots))
+            wanted.append(Subscription(WorkflowQueue(self._task_queue), take, slots))
         if self._sticky is not None:
-            own = StickyQueue(self._sticky, self._task_queue)
-            queues.append((own, self._workflow_tasks.take, self._workflow_slots))
+            wanted.append(Subscription(StickyQueue(self._sticky, self._task_queue), take, slots))
         if self._registry.has_activities:
             tasks = ActivityQueue(self._task_queue)
-            queues.append((tasks, self._activity_tasks.take, self._activity_slots))
-        return queues
+            wanted.append(Subscription(tasks, self._activity_tasks.take, self._activity_slots))
+        return wanted
 
     async def _end(self) -> None:
         """Take nothing more, give what is in work its time, then go; each step whatever became of
         the one before."""
         self._stopping.set()
         self._log.info("worker_draining")
-        for consumer in self._consumers:
-            await self._try("stopping a consumer", consumer.stop())
+        await self._try("stopping its consumers", self._subscriptions.stop())
         if self._sticky is not None:
             # Now, not at the end: wake-ups of what ends meanwhile go to the shared queue then.
             own = StickyQueue(self._sticky, self._task_queue)

@@ -58,6 +58,11 @@ class MemoryStore(
         """The number of shards."""
         return self._state.shards
 
+    @property
+    def is_connected(self) -> bool:
+        """There is nothing to lose."""
+        return True
+
     async def open(self) -> None:
         """Nothing to connect to."""
 

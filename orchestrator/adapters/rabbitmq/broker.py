@@ -114,6 +114,7 @@ class RabbitBroker:
             await self._declarer.rely_on(queue)
             return await self._consuming.channel(confirms=False)
 
+        await self._forget_finished()
         consumer = RabbitConsumer(
             open_channel,
             names.queue_name(self._namespace, queue),
@@ -154,6 +155,13 @@ class RabbitBroker:
                 )
             )
             consumer.check(messages=messages, consumers=consumers)
+
+    async def _forget_finished(self) -> None:
+        """Give up the channels of consumers that were stopped and have nothing in hand."""
+        for consumer in tuple(self._consumers):
+            if consumer.is_finished:
+                del self._consumers[consumer]
+                await consumer.close()
 
     async def _watch(self) -> None:
         while True:

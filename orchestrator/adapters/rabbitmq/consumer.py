@@ -208,6 +208,12 @@ class RabbitConsumer:
         """Whether deliveries can come now."""
         return self._hand is not None and not self._hand.lost.is_set() and not self._is_stopped
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was stopped and nothing is in hand any more."""
+        hand = self._hand
+        return self._is_stopped and (hand is None or hand.lost.is_set() or hand.is_empty)
+
     async def start(self) -> None:
         """Subscribe, and stay subscribed until `stop` or `close`.
 
@@ -237,6 +243,7 @@ class RabbitConsumer:
         if self._hand is not None and not self._hand.lost.is_set():
             await self._hand.finish_writing()
             self._hand.lost.set()
+            await _close_channel(self._hand.channel)
 
     def check(self, *, messages: int, consumers: int) -> None:
         """Compare with what RabbitMQ knows of the queue; a subscription that it has forgotten, or

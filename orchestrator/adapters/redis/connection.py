@@ -139,6 +139,11 @@ class Connection:
         return asyncio.get_running_loop().time() >= self._settled_at
 
     @property
+    def is_answered(self) -> bool:
+        """Whether short commands were answered when it was last tried."""
+        return self._commands is not None and self._commands.is_answered
+
+    @property
     def shown_url(self) -> str:
         """The URL without user, password and options."""
         parts = urlsplit(self._url)

@@ -68,6 +68,8 @@ class Lane:
         self._lost: asyncio.Future[None] | None = None
         self._is_left = False
         self._is_closed = False
+        self.is_answered = True
+        """Whether the last thing that happened was an answer, not a loss of the line."""
 
     def call(self, *parts: Part) -> asyncio.Future[Any]:  # Any: what Redis answers
         """The answer to a command. Errors that Redis answers are redis-py's own.
@@ -112,12 +114,14 @@ class Lane:
             try:
                 socket = await self._connect()
             except OrchestratorError as error:
+                self.is_answered = False
                 self._end(self._waiting, error)
                 continue
             try:
                 problem = await self._serve(socket)
             finally:
                 await socket.disconnect(nowait=True)
+            self.is_answered = False
             self._end(self._sent, self._unavailable(problem))
 
     async def _serve(self, socket: Socket) -> str:
@@ -164,6 +168,7 @@ class Lane:
             except REPLIES as error:
                 answer = error
             call = self._sent.popleft()
+            self.is_answered = True
             if self._waiting:
                 self._news.set()
             if not call.answer.done():

@@ -59,6 +59,11 @@ class RedisStore(RedisActivities, RedisDuties, RedisRelations, RedisPresence, Re
         """The number of shards."""
         return self._keys.shards
 
+    @property
+    def is_connected(self) -> bool:
+        """See `Store.is_connected`."""
+        return self._connection.is_answered
+
     async def open(self) -> None:
         """See `Store.open`."""
         try:

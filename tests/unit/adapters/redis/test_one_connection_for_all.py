@@ -268,3 +268,19 @@ async def test_what_nobody_expected_of_a_server_is_told_at_once_and_the_next_cal
         server.info = INFO
         await connection.open()
     await connection.close()
+
+
+async def test_a_lost_connection_counts_as_no_answer_until_the_next_one(
+    server: SpokenServer, connection: Connection
+) -> None:
+    assert connection.is_answered
+    server.answer = lambda command: None
+    call = asyncio.ensure_future(connection.command("PING"))
+    await server.holds(1)
+    server.cut()
+    with pytest.raises(UnavailableError):
+        await call
+    assert not connection.is_answered
+    server.answer = lambda command: b"+PONG\r\n"
+    await connection.command("PING")
+    assert connection.is_answered
