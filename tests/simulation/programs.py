@@ -52,3 +52,58 @@ class Busy:
     async def _work(self, number: int) -> None:
         paid = await workflow.execute_activity("pay", number, start_to_close_timeout=CLOSE)
         assert paid == "paid"
+
+
+@workflow.defn
+class Family:
+    """Has children, one brood after another, and tells each of them when to end."""
+
+    @workflow.init
+    def __init__(self, seen: list[str]) -> None:
+        self.seen = seen
+        self.is_over = False
+
+    @workflow.run
+    async def run(self, seen: list[str]) -> list[str]:
+        born = 0
+        while not self.is_over:
+            brood: list[workflow.ChildWorkflowHandle[Child, int]] = []
+            for _ in range(3):
+                born += 1
+                child = f"child {born} of {workflow.info().run_id}"
+                brood.append(await workflow.start_child_workflow(Child.run, born, id=child))
+            await asyncio.gather(*(child.signal(Child.leave) for child in brood))
+            assert await asyncio.gather(*brood) == [born - 2, born - 1, born]
+            await asyncio.sleep(0.5)
+            if len(self.seen) % 4 == 3 and not self.is_over:
+                workflow.continue_as_new(self.seen)
+        return self.seen
+
+    @workflow.signal
+    def add(self, item: str) -> None:
+        self.seen.append(item)
+
+    @workflow.signal
+    def finish(self) -> None:
+        self.is_over = True
+
+
+@workflow.defn
+class Child:
+    """Works, and waits until it may leave."""
+
+    def __init__(self) -> None:
+        self.may_leave = False
+
+    @workflow.run
+    async def run(self, number: int) -> int:
+        await workflow.execute_activity("pay", number, start_to_close_timeout=CLOSE)
+        await workflow.wait_condition(lambda: self.may_leave)
+        return number
+
+    @workflow.signal
+    def leave(self) -> None:
+        self.may_leave = True
+
+
+ALL = [Busy, Family, Child]

@@ -17,7 +17,7 @@ from orchestrator.wire.events import (
     HistoryEvent,
     WorkflowExecutionCompleted,
 )
-from tests.simulation.programs import Busy
+from tests.simulation.programs import Busy, Family
 from tests.simulation.world import World
 from tests.unit.memory_engine import WORKFLOW
 
@@ -25,42 +25,44 @@ VALUES = DataConverter.default
 _ENDS = ("Completed", "Failed", "TimedOut", "Canceled")
 
 
-def check_replay(events: list[HistoryEvent]) -> None:
+def check_replay(program: type, run_id: RunId, events: list[HistoryEvent]) -> None:
     """The code of today does what this history says."""
     started = events[0].attributes
     facts = RunFacts(
         namespace="default",
         workflow_id=WORKFLOW,
-        run_id="run",
+        run_id=run_id,
         started=started,  # type: ignore[arg-type]  # event 1 is the start
         start_time_ms=events[0].time_ms,
     )
-    run = WorkflowRun(WorkflowDefinition.of(Busy), facts, VALUES)
+    run = WorkflowRun(WorkflowDefinition.of(program), facts, VALUES)
     for activation in partition(events).activations:
         assert run.activate(activation) == Commands()
     assert run.evict()
 
 
-def outcome_of(chain: list[list[HistoryEvent]]) -> object:
+def outcome_of(chain: dict[RunId, list[HistoryEvent]]) -> object:
     """What the last run returned."""
-    last = chain[-1][-1].attributes
+    *_, events = chain.values()
+    last = events[-1].attributes
     assert isinstance(last, WorkflowExecutionCompleted), last
     assert last.result is not None
     return VALUES.from_payloads([last.result])[0]
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_one_outcome_whatever_goes_wrong(seed: int) -> None:
-    world = World(seed)
+@pytest.mark.parametrize("program", [Busy, Family], ids=lambda program: program.__name__)
+async def test_one_outcome_whatever_goes_wrong(program: type, seed: int) -> None:
+    world = World(seed, program.__name__)
     await world.begin()
     await world.live(60)
     await world.finish()
     chain = await world.runs()
     assert outcome_of(chain) == world.sent
-    for events in chain:
+    for run_id, events in chain.items():
         assert [event.event_id for event in events] == list(range(1, len(events) + 1))
-        assert not fold(WORKFLOW, RunId("run"), events).is_open
-        check_replay(events)
+        assert not fold(WORKFLOW, run_id, events).is_open
+        check_replay(program, run_id, events)
         ends = Counter(
             event.attributes.scheduled_event_id  # type: ignore[union-attr]  # ends have it
             for event in events

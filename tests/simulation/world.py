@@ -30,7 +30,7 @@ from orchestrator.wire.inbox import SignalReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.worker.attempt import Attempt, Beat
-from tests.simulation.programs import Busy
+from tests.simulation.programs import ALL
 from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, TurnedClock, duties_of
 from tests.unit.worker.workers import Worker
 
@@ -149,7 +149,7 @@ class Process:
         self.worker = Mortal(
             self,  # type: ignore[arg-type]  # all that a worker takes from an engine
             name,
-            workflows=[Busy],
+            workflows=ALL,
             cached=world.random.choice([0, 1, 100]),
             sticky=world.random.random() < 0.5,
         )
@@ -179,7 +179,8 @@ class Process:
 class World:
     """Processes that come and go, and a client that sends items."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, workflow_type: str) -> None:
+        self.workflow_type = workflow_type
         self.random = Random(seed)
         self.faults = Faults(self.random)
         self.clock = TurnedClock()
@@ -197,7 +198,7 @@ class World:
         await self.client.open()
         options = StartOptions(
             workflow_id=WORKFLOW,
-            workflow_type="Busy",
+            workflow_type=self.workflow_type,
             task_queue=QUEUE,
             request_id=RUN,
             input=(Payload.of_json(b"[]"),),
@@ -259,14 +260,14 @@ class World:
         for _ in range(25):
             await asyncio.sleep(0)
 
-    async def runs(self) -> list[list[HistoryEvent]]:
+    async def runs(self) -> dict[RunId, list[HistoryEvent]]:
         """The histories of all runs of the chain, the first one first."""
-        found: list[list[HistoryEvent]] = []
+        found: dict[RunId, list[HistoryEvent]] = {}
         run_id: RunId | None = RUN
         while run_id is not None:
             pages = self.store.history(WORKFLOW, run_id)
             events = [event async for page in pages for event in page]
-            found.append(events)
+            found[run_id] = events
             last = events[-1].attributes
             continued = isinstance(last, WorkflowExecutionContinuedAsNew)
             run_id = RunId(last.new_run_id) if continued else None
