@@ -24,6 +24,9 @@ Logger: TypeAlias = BoundLogger
 """What `get_logger` gives, for annotations elsewhere."""
 _ROOT = "orchestrator"
 _FIELDS = "fields"
+_SAID_BY_US = frozenset({"aiormq"})
+"""Libraries whose records repeat, with a traceback, what an event and an error of ours say: that a
+connection was lost."""
 _LINES_FIELD = "exception"
 """A traceback is the only value of several lines."""
 
@@ -87,6 +90,7 @@ def configure(
     terminal = target.isatty()
     colors = terminal and not variables.get("NO_COLOR")
     handler = _OurHandler(target)
+    handler.addFilter(_is_not_said_by_us)
     handler.setFormatter(_formatter(json=not terminal if json is None else json, colors=colors))
     ours, everybody = logging.getLogger(_ROOT), logging.getLogger()
     ours.setLevel(level.upper() if isinstance(level, str) else level)
@@ -128,6 +132,10 @@ def bind(
         "attempt": attempt,
     }
     return logger.bind(**{name: value for name, value in fields.items() if value is not None})
+
+
+def _is_not_said_by_us(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or record.name.partition(".")[0] not in _SAID_BY_US
 
 
 def _to_record(

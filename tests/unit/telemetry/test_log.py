@@ -185,3 +185,11 @@ def test_a_whole_process_logs_alike_each_record_once() -> None:
     configure(stream=io.StringIO())
     logging.getLogger("shop").warning("no longer ours")
     assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_a_lost_connection_is_told_in_our_words_only() -> None:
+    stream = io.StringIO()
+    configure(stream=stream, whole_process=True)
+    logging.getLogger("aiormq.connection").warning("reader exited abnormally")
+    logging.getLogger("aiormq.connection").error("a bug")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["a bug"]
