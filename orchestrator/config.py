@@ -72,8 +72,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for a namespace; a process that disagrees with the stored values refuses to
-    start."""
+    """What holds for a namespace. `shards` and `queue_type` are stored with it, and a process that
+    disagrees refuses to start; the others are to be the same for all by agreement."""
 
     retention_ms: int = limits.RETENTION_MS
     shards: int = limits.SHARDS
