@@ -36,7 +36,10 @@ class HistoryGapError(OrchestratorError):
         self.found = found
 
     def __str__(self) -> str:
-        return f"history: expected event {self.expected}, found {self.found}; read it again"
+        return (
+            f"the history is damaged, or was removed while it was read: expected event "
+            f"{self.expected}, found {self.found}"
+        )
 
 
 class ImpossibleEventError(OrchestratorError):
@@ -50,8 +53,8 @@ class ImpossibleEventError(OrchestratorError):
 
     def __str__(self) -> str:
         return (
-            f"event {self.event_id} ({self.type}) refers to {self.reference!r}, "
-            "which is not pending in this history"
+            f"the history is damaged: event {self.event_id} ({self.type}) refers to "
+            f"{self.reference!r}, which is not pending there"
         )
 
 

@@ -77,7 +77,9 @@ class QueryTasks:
             raise
         except Exception as error:  # the boundary of one query: the others' worker must live
             log.error("query_stumbled", query=question.query, exc_info=error)
-            problem = f"the worker met an error of its own: {error!r}; see its log"
+            problem = (
+                f"the worker met an error of its own: {type(error).__name__}: {error}; see its log"
+            )
             response = _response(question, problem=problem)
         self.reply(delivery, response)
 

@@ -102,7 +102,9 @@ class Setbacks:
         self._context.bind(_log, workflow_id, run_id, attempt=attempt).error(
             "workflow_task_stumbled", delay_ms=HAND_BACK_MS, exc_info=error
         )
-        problem = f"the worker met an error of its own: {error!r}; see its log"
+        problem = (
+            f"the worker met an error of its own: {type(error).__name__}: {error}; see its log"
+        )
         await self._hand_back(workflow_id, attempt, problem)
         return Standstill(problem)
 
@@ -150,3 +152,8 @@ class Setbacks:
 def lacking(what: str) -> str:
     """What a person reads about a run that this worker cannot read or run."""
     return f"this worker lacks {what}"
+
+
+def unexpected(error: Exception) -> str:
+    """What a person reads about a run over which our own code met what it did not expect."""
+    return f"the worker met an error of its own: {type(error).__name__}: {error}; see its log"

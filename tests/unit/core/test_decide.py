@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from orchestrator.core.decide import decide_rest, fail_task, park, task_backoff_ms
 from orchestrator.core.fold import fold
+from orchestrator.core.transition import NewRun
 from orchestrator.limits import (
     COMMIT_COMMANDS_MAX,
     CRASHES_BEFORE_ISOLATION,
@@ -16,6 +18,7 @@ from orchestrator.limits import (
 from orchestrator.wire import inbox
 from orchestrator.wire.commands import (
     CancelTimer,
+    Command,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
     RecordMarker,
@@ -24,7 +27,7 @@ from orchestrator.wire.commands import (
 )
 from orchestrator.wire.events import WorkflowTaskFailed, WorkflowTaskFailureCause
 from orchestrator.wire.failure import ApplicationFailure, Failure
-from orchestrator.wire.options import RunStatus
+from orchestrator.wire.options import RetryOptions, RunStatus
 from orchestrator.wire.payload import Payload
 from tests.unit.core.histories import (
     RUN,
@@ -39,6 +42,7 @@ from tests.unit.core.histories import (
     task,
 )
 
+_TIMER = StartTimer(timer_id="1", start_to_fire_ms=10)
 FAILURE = Failure(message="boom", detail=ApplicationFailure())
 
 
@@ -86,10 +90,12 @@ def test_a_short_deadline_is_the_first_row() -> None:
 
 
 def test_a_timer_is_due_at_the_activations_time_plus_its_own() -> None:
+    state = fresh_state()
     (commit,) = activate(
-        fresh_state(), [], [StartTimer(timer_id="1", start_to_fire_ms=250)], now_ms=T0 + 40
+        state, [], [StartTimer(timer_id="1", start_to_fire_ms=250)], now_ms=T0 + 40
     )
     assert commit.timers[0].fire_at_ms == T0 + 290
+    assert [timer.fire_at_ms for timer in state.timers.values()] == [T0 + 290]
 
 
 def test_a_cancelled_timer_is_disarmed() -> None:
@@ -140,13 +146,67 @@ def test_continue_as_new_inherits_what_it_does_not_say() -> None:
     assert commit.events[-1].attributes.new_run_id == successor.run_id
 
 
-def test_a_successor_s_task_time_out_is_capped_as_that_of_a_start_is() -> None:
-    hour_ms = 3_600_000
-    command = ContinueAsNewWorkflowExecution(task_timeout_ms=hour_ms)
-    (commit,) = activate(fresh_state(), [], [command])
+def successor_of(command: ContinueAsNewWorkflowExecution, **before: object) -> NewRun:
+    (commit,) = activate(fresh_state(**before), [], [command])
     assert commit.close is not None
     assert commit.close.successor is not None
-    assert commit.close.successor.started.task_timeout_ms == WORKFLOW_TASK_TIMEOUT_MAX_MS
+    return commit.close.successor
+
+
+_BEFORE: dict[str, object] = {
+    "workflow_type": "Order",
+    "task_queue": "orders",
+    "header": {"trace": Payload.of_json(b"1")},
+    "run_timeout_ms": 90_000,
+    "task_timeout_ms": 20_000,
+    "retry_policy": RetryOptions(maximum_attempts=3),
+    "memo": {"who": Payload.of_json(b'"me"')},
+}
+_GIVEN: dict[str, object] = {
+    "workflow_type": "Other",
+    "task_queue": "elsewhere",
+    "header": {"trace": Payload.of_json(b"2")},
+    "run_timeout_ms": 50_000,
+    "task_timeout_ms": 5_000,
+    "retry_policy": RetryOptions(maximum_attempts=9),
+    "memo": {},
+}
+
+
+@pytest.mark.parametrize("given", _GIVEN)
+def test_a_successor_has_what_is_given_and_inherits_the_rest(given: str) -> None:
+    command = ContinueAsNewWorkflowExecution(**{given: _GIVEN[given]})  # type: ignore[arg-type]  # a field of the Struct
+    successor = successor_of(command, **_BEFORE)
+    found = {name: getattr(successor.started, name) for name in _BEFORE}
+    assert found == {**_BEFORE, given: _GIVEN[given]}
+    assert successor.run_timeout_ms == found["run_timeout_ms"]
+
+
+def test_a_chain_keeps_its_first_run_and_its_deadline_though_that_is_over() -> None:
+    successor = successor_of(
+        ContinueAsNewWorkflowExecution(), first_run_id="run-0", execution_deadline_ms=T0 - 5
+    )
+    assert successor.started.first_run_id == "run-0"
+    assert successor.started.execution_deadline_ms == T0 - 5
+    assert successor.run_timeout_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "left"), [(None, False), (schedule(), True), (_TIMER, True)], ids=str
+)
+def test_a_close_says_whether_anything_is_left_to_clear_away(
+    command: Command | None, left: bool
+) -> None:
+    commands = [] if command is None else [command]
+    (commit,) = activate(fresh_state(), [], [*commands, CompleteWorkflowExecution()])
+    assert commit.close is not None
+    assert commit.close.nothing_left is not left
+
+
+def test_a_successor_s_task_time_out_is_capped_as_that_of_a_start_is() -> None:
+    hour_ms = 3_600_000
+    successor = successor_of(ContinueAsNewWorkflowExecution(task_timeout_ms=hour_ms))
+    assert successor.started.task_timeout_ms == WORKFLOW_TASK_TIMEOUT_MAX_MS
 
 
 def test_a_large_task_is_cut_into_commits_that_follow_one_another() -> None:

@@ -419,3 +419,16 @@ async def test_an_error_of_the_isolation_hands_the_run_back(
     assert worker.in_hand() == 0
     assert head(bare).attempt == CRASHES_BEFORE_ISOLATION - 1
     assert await failures(bare) == []
+
+
+async def test_a_damaged_history_is_named_as_what_the_run_waits_for(bare: Engine) -> None:
+    await Worker(bare, cached=0).open()
+    await order(bare)
+    kept = bare.store._state.runs[WORKFLOW, RUN].history
+    damaged = [*kept[:5], *kept[6:]]
+    kept[:] = damaged
+    await signal(bare, "cola")
+    problem = (await view(bare)).problem
+    assert problem is not None
+    assert "HistoryGapError: the history is damaged" in problem
+    assert "expected event 6, found 7" in problem
