@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from orchestrator.client import WorkflowFailureError
+from orchestrator.client import WorkflowFailureError, WorkflowUpdateFailedError, WorkflowUpdateStage
 from orchestrator.exceptions import ActivityError, ApplicationError
-from tests.programs import custom_decorator, dsl, polling, saga, sleep_for_days, updatable_timer
+from tests.programs import (
+    custom_decorator,
+    dsl,
+    polling,
+    safe_handlers,
+    saga,
+    sleep_for_days,
+    updatable_timer,
+    waiting_for_handlers,
+)
 from tests.programs.conftest import QUEUE, Stage
 from tests.programs.custom_decorator import Translation
 from tests.programs.dsl import Interpreter, Parallel, Plan, Sequence, Step
 from tests.programs.polling import ReportPolling
+from tests.programs.safe_handlers import SERVED_BY_ONE_RUN, Cluster, ClusterManager
 from tests.programs.saga import Trip, TripSaga
 from tests.programs.sleep_for_days import PERIOD, Subscription
 from tests.programs.updatable_timer import Reminder
+from tests.programs.waiting_for_handlers import Account
 
 
 async def test_a_trip_is_booked(stage: Stage) -> None:
@@ -95,3 +107,50 @@ async def test_an_activity_heartbeats_without_knowing(stage: Stage) -> None:
     async with stage.playing(custom_decorator) as client:
         text = await client.execute_workflow(Translation.run, "abc", id="x", task_queue=QUEUE)
     assert text == "cba"
+
+
+async def test_handlers_that_wait_do_not_give_one_node_to_two_jobs(stage: Stage) -> None:
+    nodes = {f"node {number}": "" for number in range(10)}
+    async with stage.playing(safe_handlers) as client:
+        manager = await client.start_workflow(
+            ClusterManager.run, Cluster(nodes), id="c", task_queue=QUEUE
+        )
+        cluster = client.get_workflow_handle_for(ClusterManager.run, "c")
+        given = await asyncio.gather(
+            *(cluster.execute_update(ClusterManager.allocate, args=[job, 3]) for job in "abc")
+        )
+        with pytest.raises(WorkflowUpdateFailedError):
+            await cluster.execute_update(ClusterManager.allocate, args=["d", 2])
+        with pytest.raises(WorkflowUpdateFailedError):
+            await cluster.execute_update(ClusterManager.allocate, args=["", 1])
+        assert await cluster.execute_update(ClusterManager.release, "a") == 3
+        given.append(await cluster.execute_update(ClusterManager.allocate, args=["d", 4]))
+        await cluster.signal(ClusterManager.shut_down)
+        final = await manager.result()
+    assert sorted(given[1] + given[2] + given[3]) == sorted(nodes)
+    assert set(given[0]) <= set(given[3])
+    assert set(final.nodes.values()) == {"b", "c", "d"}
+    assert final.generation == 1 + 6 // SERVED_BY_ONE_RUN
+
+
+@pytest.mark.parametrize("reason", ["", "it is a fraud"])
+async def test_the_end_waits_for_handlers_and_those_for_their_clean_up(
+    stage: Stage, reason: str
+) -> None:
+    async with stage.playing(waiting_for_handlers) as client:
+        account = await client.start_workflow(Account.run, id="a", task_queue=QUEUE)
+        assert await account.execute_update(Account.pay, 7) == 70
+        paying = await account.start_update(
+            Account.pay, 8, wait_for_stage=WorkflowUpdateStage.ACCEPTED
+        )
+        await account.signal(Account.close, reason)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await paying.result()
+        assert isinstance(refused.value.cause, ApplicationError)
+        assert refused.value.cause.type == "Closed"
+        if not reason:
+            assert await account.result() == 1
+            return
+        with pytest.raises(WorkflowFailureError) as failed:
+            await account.result()
+        assert reason in str(failed.value.cause)
