@@ -412,7 +412,7 @@ class MemoryBroker:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise UnavailableError("the memory broker is not open; await open() first")
+            raise UnavailableError("the client is closed, or was not opened")
 
 
 def _nothing() -> None:

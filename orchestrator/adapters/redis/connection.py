@@ -151,7 +151,7 @@ class Connection:
 
     async def _answer(self, lane: Lane | None, parts: tuple[Part, ...]) -> Any:  # Any: as above
         if lane is None:
-            raise self._unavailable("the store is not open; await open() first")
+            raise self._unavailable("the client is closed, or was not opened")
         try:
             return await lane.call(*parts)
         except NoScriptError:

@@ -284,3 +284,9 @@ async def test_a_lost_connection_counts_as_no_answer_until_the_next_one(
     server.answer = lambda command: b"+PONG\r\n"
     await connection.command("PING")
     assert connection.is_answered
+
+
+async def test_a_closed_connection_says_so_in_the_words_of_users(connection: Connection) -> None:
+    await connection.close()
+    with pytest.raises(UnavailableError, match="the client is closed, or was not opened"):
+        await connection.command("PING")
