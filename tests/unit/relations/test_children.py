@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -14,13 +13,13 @@ from orchestrator.exceptions import (
     ApplicationError,
     CancelledError,
     ChildWorkflowError,
-    RPCError,
     TerminatedError,
     TimeoutError,
     WorkflowAlreadyStartedError,
 )
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.workflow import ChildWorkflowCancellationType as Cancellation
+from tests.unit.relations.seen import types, waiting
 from tests.unit.relations.workflows import (
     QUEUE,
     CancelsAtOnce,
@@ -31,12 +30,6 @@ from tests.unit.relations.workflows import (
     Waiting,
     Watching,
 )
-
-
-async def types(client: Client, workflow_id: str) -> list[str]:
-    """The events of a run but those of its tasks."""
-    history = await client.get_workflow_handle(workflow_id).fetch_history()
-    return [event.type for event in history.events if "WorkflowTask" not in event.type]
 
 
 async def cause_of(client: Client, plan: Plan) -> ChildWorkflowError:
@@ -87,7 +80,7 @@ async def test_a_child_of_a_child_that_fails_is_two_links_away(client: Client) -
 
 async def test_a_child_that_is_terminated(client: Client) -> None:
     handle = await client.start_workflow(Parent.run, Plan("Waiting"), id="parent", task_queue=QUEUE)
-    child = await open_child(client)
+    child = await waiting(client)
     await child.terminate("a detail", reason="no time")
     with pytest.raises(WorkflowFailureError) as failed:
         await handle.result()
@@ -105,7 +98,7 @@ async def test_a_child_whose_time_is_over(client: Client) -> None:
 
 async def test_a_child_that_somebody_cancels(client: Client) -> None:
     handle = await client.start_workflow(Parent.run, Plan("Waiting"), id="parent", task_queue=QUEUE)
-    await (await open_child(client)).cancel()
+    await (await waiting(client)).cancel()
     with pytest.raises(WorkflowFailureError) as failed:
         await handle.result()
     assert isinstance(failed.value.cause, ChildWorkflowError)
@@ -222,7 +215,7 @@ async def test_what_a_cancelled_wait_for_a_child_sees(
 ) -> None:
     plan = Plan("Waiting", [how], cancellation_type=kind)
     handle = await client.start_workflow(Watching.run, plan, id="parent", task_queue=QUEUE)
-    child = await open_child(client)
+    child = await waiting(client)
     await handle.signal(Watching.cancel_it)
     assert await handle.result() == ["cancelled", seen]
     await env.sleep(timedelta(seconds=1))
@@ -252,7 +245,7 @@ async def test_a_child_that_is_cancelled_before_its_start_was_sent_is_never_star
 async def test_the_reason_of_a_cancellation_reaches_the_child(client: Client) -> None:
     plan = Plan("Waiting", ["ignores"])
     handle = await client.start_workflow(Watching.run, plan, id="parent", task_queue=QUEUE)
-    child = await open_child(client)
+    child = await waiting(client)
     await handle.signal(Watching.cancel_it)
     await handle.result()
     (asked,) = [
@@ -267,7 +260,7 @@ async def test_a_cancelled_parent_cancels_its_child_and_waits_for_it(client: Cli
     handle = await client.start_workflow(
         Parent.run, Plan("Waiting", ["slow"]), id="parent", task_queue=QUEUE
     )
-    child = await open_child(client)
+    child = await waiting(client)
     await handle.cancel()
     with pytest.raises(WorkflowFailureError):
         await handle.result()
@@ -284,7 +277,7 @@ async def test_a_random_id_is_the_same_on_replay(client: Client) -> None:
 
 async def test_a_description_shows_pending_children_and_who_the_parent_is(client: Client) -> None:
     handle = await client.start_workflow(Parent.run, Plan("Waiting"), id="parent", task_queue=QUEUE)
-    child = await open_child(client)
+    child = await waiting(client)
     described = await handle.describe()
     (pending,) = described.pending_children
     assert (pending.workflow_id, pending.workflow_type) == ("child", "Waiting")
@@ -301,16 +294,3 @@ async def test_a_description_shows_pending_children_and_who_the_parent_is(client
 
 async def test_an_echo_needs_no_parent(client: Client) -> None:
     assert await client.execute_workflow(Echo.run, "x", id="echo", task_queue=QUEUE) == "x"
-
-
-async def open_child(client: Client) -> Any:  # Any: a handle of `Waiting`
-    """The child, once it waits."""
-    handle = client.get_workflow_handle_for(Waiting.run, "child")
-    for _ in range(1_000):
-        try:
-            if (await handle.describe()).history_length >= 4:
-                return handle
-        except RPCError:  # it does not exist yet
-            pass
-        await asyncio.sleep(0)
-    raise AssertionError("there is no child")
