@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from orchestrator.limits import DURATION_MS_MAX
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -65,3 +67,17 @@ def parse_time(text: str) -> int:
         ValueError: `text` is not an ISO 8601 time.
     """
     return to_epoch_ms(datetime.fromisoformat(text))
+
+
+def checked_ms(name: str, timeout: timedelta | None) -> int | None:
+    """A time-out in milliseconds; None stays None.
+
+    Raises:
+        ValueError: it is not positive, or over `limits.DURATION_MS_MAX`; `name` is in the text.
+    """
+    found_ms = to_ms_or_none(timeout)
+    if found_ms is not None and found_ms <= 0:
+        raise ValueError(f"{name} must be positive, found {timeout}")
+    if found_ms is not None and found_ms > DURATION_MS_MAX:
+        raise ValueError(f"{name} must be at most {to_timedelta(DURATION_MS_MAX)}, found {timeout}")
+    return found_ms

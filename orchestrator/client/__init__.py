@@ -24,6 +24,18 @@ from orchestrator.client.failures import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from orchestrator.client.handle import WorkflowHandle
+from orchestrator.client.interceptors import (
+    CancelWorkflowInput,
+    DescribeWorkflowInput,
+    Interceptor,
+    OutboundInterceptor,
+    QueryWorkflowInput,
+    SignalWorkflowInput,
+    StartUpdateWithStartInput,
+    StartWorkflowInput,
+    StartWorkflowUpdateInput,
+    TerminateWorkflowInput,
+)
 from orchestrator.client.options import WorkflowStartOptions
 from orchestrator.client.pending_children import PendingChildWorkflow
 from orchestrator.client.updates import WorkflowUpdateHandle, WorkflowUpdateStage
@@ -42,6 +54,16 @@ __all__ = [
     "WorkflowExecutionStatus",
     "PendingActivity",
     "PendingChildWorkflow",
+    "Interceptor",
+    "OutboundInterceptor",
+    "StartWorkflowInput",
+    "SignalWorkflowInput",
+    "QueryWorkflowInput",
+    "StartWorkflowUpdateInput",
+    "StartUpdateWithStartInput",
+    "CancelWorkflowInput",
+    "TerminateWorkflowInput",
+    "DescribeWorkflowInput",
     "WorkflowFailureError",
     "WorkflowContinuedAsNewError",
     "WorkflowQueryFailedError",

@@ -15,7 +15,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 from orchestrator.client.async_activities import ActivityIds, AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
 from orchestrator.client.handle import WorkflowHandle
+from orchestrator.client.interceptors import Interceptor, StartWorkflowInput
 from orchestrator.client.options import WorkflowStartOptions, target_of
+from orchestrator.client.outbound import chain_of
 from orchestrator.client.starting import start_run
 from orchestrator.client.with_start import UpdateWithStartCalls
 from orchestrator.config import load_settings
@@ -42,11 +44,14 @@ class Client(UpdateWithStartCalls):
         services: Services,
         *,
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         identity: str | None = None,
     ) -> None:
         """Over services that are open; `connect` is the usual way."""
         self.services = services
         self.data_converter = data_converter
+        self.interceptors = tuple(interceptors)
+        self.outbound = chain_of(self, self.interceptors)
         self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
 
     @classmethod
@@ -57,6 +62,7 @@ class Client(UpdateWithStartCalls):
         store: str | None = None,
         namespace: str | None = None,
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         identity: str | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> Self:
@@ -68,6 +74,7 @@ class Client(UpdateWithStartCalls):
             store: `redis://…`, `rediss://…` or `memory://`, which goes with a broker in memory.
             namespace: Which set of workflows.
             data_converter: Python values ↔ payloads.
+            interceptors: Stand around the client's calls, outermost first.
             identity: Who this is, in histories; default: process id and host.
             settings: Any further setting of `orchestrator.config` by its name.
 
@@ -78,7 +85,9 @@ class Client(UpdateWithStartCalls):
         given = {"broker": broker, "store": store, "namespace": namespace}
         services = services_of(load_settings({**(settings or {}), **given}))
         await services.open()
-        return cls(services, data_converter=data_converter, identity=identity)
+        return cls(
+            services, data_converter=data_converter, interceptors=interceptors, identity=identity
+        )
 
     async def close(self) -> None:
         """Publish what waits and disconnect. Again does nothing."""
@@ -153,8 +162,24 @@ class Client(UpdateWithStartCalls):
             UnavailableError: the store does not answer; repeat under the same `request_id`.
         """
         target = target_of(workflow, result_type)
-        start = await self._start_of(target, one_or_all(arg, args), options)
-        return self._handle_of(target, start, await start_run(self.services, start))
+        given = StartWorkflowInput(
+            workflow=target.name,
+            args=one_or_all(arg, args),
+            options=options,
+            headers={},
+            ret_type=target.ret_type,
+        )
+        if self.outbound is None:
+            return await self.send_start(given)
+        handle: WorkflowHandle[Any, Any] = await self.outbound.start_workflow(given)
+        return handle  # Any: see the overloads
+
+    async def send_start(
+        self, given: StartWorkflowInput
+    ) -> WorkflowHandle[Any, Any]:  # Any: see the overloads
+        """As `start_workflow`, past all interceptors."""
+        start = await self._start_of(given)
+        return self._handle_of(given, start, await start_run(self.services, start))
 
     @overload
     async def execute_workflow(
@@ -222,6 +247,7 @@ class Client(UpdateWithStartCalls):
             result_run_id=run_id,
             first_execution_run_id=first_execution_run_id,
             result_type=result_type,
+            outbound=self.outbound,
         )
 
     def get_workflow_handle_for(
@@ -242,6 +268,7 @@ class Client(UpdateWithStartCalls):
             result_run_id=run_id,
             first_execution_run_id=first_execution_run_id,
             result_type=target_of(workflow, None).ret_type,
+            outbound=self.outbound,
         )
 
     def get_async_activity_handle(

@@ -21,6 +21,14 @@ from orchestrator.client.failures import (
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
+from orchestrator.client.interceptors import (
+    CancelWorkflowInput,
+    DescribeWorkflowInput,
+    OutboundInterceptor,
+    QueryWorkflowInput,
+    SignalWorkflowInput,
+    TerminateWorkflowInput,
+)
 from orchestrator.client.pending_children import PendingChildren
 from orchestrator.client.queries import ask
 from orchestrator.client.results import closing_event, not_found, not_open, outcome_of, view_of
@@ -77,8 +85,10 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         result_run_id: str | None = None,
         first_execution_run_id: str | None = None,
         result_type: Any = None,  # Any: annotations are of no common type
+        outbound: OutboundInterceptor | None = None,
     ) -> None:
         """Made by a client; see `Client.get_workflow_handle`."""
+        self._outbound = outbound
         self._services = services
         self._values = values
         self._identity = identity
@@ -177,13 +187,17 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
                 unread entries.
             ConversionError: an argument cannot be converted.
         """
-        name = check_name("signal name", handler_name(signal))
-        body = SignalReceived(
-            signal_name=name,
-            input=tuple(self._values.to_payloads(one_or_all(arg, args))),
-            identity=self._identity,
+        given = SignalWorkflowInput(
+            id=self._id,
+            run_id=self._run_id,
+            signal=check_name("signal name", handler_name(signal)),
+            args=one_or_all(arg, args),
+            headers={},
         )
-        await self._append(await self._values.seal(body), message=True)
+        if self._outbound is None:
+            await self.send_signal(given)
+        else:
+            await self._outbound.signal_workflow(given)
 
     @overload
     async def query(
@@ -245,14 +259,32 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         name, hint = handler_name(query), result_type
         if hint is None and not isinstance(query, str):
             hint = read_signature(query, what=f"query {name}", skip_self=True).ret_type
-        timeout_ms = QUERY_TIMEOUT_MS if rpc_timeout is None else to_ms(rpc_timeout)
+        given = QueryWorkflowInput(
+            id=self._id,
+            run_id=self._run_id,
+            query=name,
+            args=one_or_all(arg, args),
+            reject_condition=reject_condition,
+            headers={},
+            ret_type=hint,
+            rpc_timeout=rpc_timeout,
+        )
+        if self._outbound is None:
+            return await self.send_query(given)
+        return await self._outbound.query_workflow(given)
+
+    async def send_query(self, given: QueryWorkflowInput) -> Any:  # Any: the handler's result
+        """As `query`, past all interceptors."""
+        timeout = given.rpc_timeout
+        timeout_ms = QUERY_TIMEOUT_MS if timeout is None else to_ms(timeout)
         view = await self._view(self._run_id)
         answer = await ask(
             self._services,
             view,
-            name,
-            await self._values.encode(one_or_all(arg, args)),
-            reject_condition=reject_condition or QueryRejectCondition.NONE,
+            given.query,
+            await self._values.encode(given.args),
+            header=dict(given.headers),
+            reject_condition=given.reject_condition or QueryRejectCondition.NONE,
             timeout_ms=timeout_ms,
         )
         if answer.problem is not None:
@@ -267,7 +299,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             raise WorkflowQueryFailedError(str(cause)) from cause
         if answer.result is None:
             return None
-        hints = None if hint is None else [hint]
+        hints = None if given.ret_type is None else [given.ret_type]
         return (await self._values.decode([answer.result], hints))[0]
 
     async def cancel(self, *, reason: str = "") -> None:
@@ -276,7 +308,16 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         Raises:
             RPCError: NOT_FOUND, no such run is open.
         """
-        await self._append(CancelReceived(reason=reason, identity=self._identity), message=False)
+        given = CancelWorkflowInput(
+            id=self._id,
+            run_id=self._run_id,
+            first_execution_run_id=self._first_run_id,
+            reason=reason,
+        )
+        if self._outbound is None:
+            await self.send_cancel(given)
+        else:
+            await self._outbound.cancel_workflow(given)
 
     async def terminate(self, *args: Any, reason: str = "") -> None:  # Any: user's values
         """End the run at once; its code is not asked. `args` are details for whoever waits.
@@ -284,11 +325,25 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         Raises:
             RPCError: NOT_FOUND, no such run is open.
         """
+        given = TerminateWorkflowInput(
+            id=self._id,
+            run_id=self._run_id,
+            first_execution_run_id=self._first_run_id,
+            args=args,
+            reason=reason,
+        )
+        if self._outbound is None:
+            await self.send_terminate(given)
+        else:
+            await self._outbound.terminate_workflow(given)
+
+    async def send_terminate(self, given: TerminateWorkflowInput) -> None:
+        """As `terminate`, past all interceptors."""
         close = ForcedClose(
             workflow_id=self._id,
             event=e.WorkflowExecutionTerminated(
-                reason=reason,
-                details=tuple(await self._values.encode(args)),
+                reason=given.reason,
+                details=tuple(await self._values.encode(given.args)),
                 identity=self._identity,
             ),
             status=RunStatus.TERMINATED,
@@ -328,6 +383,13 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         Raises:
             RPCError: NOT_FOUND, there is no such run.
         """
+        if self._outbound is None:
+            return await self.look()
+        given = DescribeWorkflowInput(id=self._id, run_id=self._run_id)
+        return await self._outbound.describe_workflow(given)
+
+    async def look(self) -> WorkflowExecutionDescription:
+        """As `describe`, past all interceptors."""
         store = self._services.store
         view = await self._view(self._run_id)
         first = await store.event(self._id, view.run_id, 1)
@@ -391,6 +453,23 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             RPCError: NOT_FOUND, there is no such run.
         """
         return status_of((await self._view(self._run_id)).status)
+
+    # Past the interceptors ------------------------------------------------------------------------
+
+    async def send_signal(self, given: SignalWorkflowInput) -> None:
+        """As `signal`, past all interceptors."""
+        body = SignalReceived(
+            signal_name=given.signal,
+            input=tuple(await self._values.encode(given.args)),
+            header=dict(given.headers),
+            identity=self._identity,
+        )
+        await self._append(body, message=True)
+
+    async def send_cancel(self, given: CancelWorkflowInput) -> None:
+        """As `cancel`, past all interceptors."""
+        body = CancelReceived(reason=given.reason, identity=self._identity)
+        await self._append(body, message=False)
 
     # Inside ---------------------------------------------------------------------------------------
 

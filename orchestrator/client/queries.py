@@ -14,7 +14,7 @@ from orchestrator.ports.store import RunView
 from orchestrator.wire import codec
 from orchestrator.wire.messages import ErrorResponse, QueryResponse
 from orchestrator.wire.options import QueryReject
-from orchestrator.wire.payload import Payload
+from orchestrator.wire.payload import Header, Payload
 from orchestrator.wire.tasks import QueryTask
 from orchestrator.wiring import Services
 
@@ -25,6 +25,7 @@ async def ask(
     name: str,
     payloads: Sequence[Payload],
     *,
+    header: Header,
     reject_condition: QueryRejectCondition,
     timeout_ms: int,
 ) -> QueryResponse:
@@ -39,6 +40,7 @@ async def ask(
         query=check_name("query name", name),
         run_id=view.run_id,
         input=tuple(payloads),
+        header=header,
         request_id=services.mint(),
         expires_at_ms=services.clock.now_ms() + timeout_ms,
         reject_condition=_REJECT[reject_condition],

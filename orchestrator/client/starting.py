@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from orchestrator.client.handle import WorkflowHandle
-from orchestrator.client.options import Target, WorkflowStartOptions, start_options
+from orchestrator.client.interceptors import OutboundInterceptor, StartWorkflowInput
+from orchestrator.client.options import Target, start_options
 from orchestrator.client.updates import too_many_unread
 from orchestrator.converter import DataConverter
 from orchestrator.core.start import start_of
@@ -49,20 +49,23 @@ class Starts:
     services: Services
     data_converter: DataConverter
     identity: str
+    outbound: OutboundInterceptor | None
 
-    async def _start_of(
-        self,
-        target: Target,
-        args: Sequence[Any],  # Any: user's values
-        options: WorkflowStartOptions,
-    ) -> StartRun:
+    async def _start_of(self, given: StartWorkflowInput) -> StartRun:
         """The start that a user asks for; raises as `start_options` and `start_of` do."""
-        services, values = self.services, self.data_converter
-        given = options.get("request_id")
-        request_id = services.mint() if given is None else given
+        services, values, options = self.services, self.data_converter, given.options
+        asked, header = options.get("request_id"), dict(given.headers)
+        request_id = services.mint() if asked is None else asked
+        target = Target(given.workflow, given.ret_type)
         wish = start_options(
-            target, args, options, values=values, identity=self.identity, request_id=request_id
+            target,
+            given.args,
+            options,
+            values=values,
+            identity=self.identity,
+            request_id=request_id,
         )
+        wish = replace(wish, header=header)
         start = start_of(await values.seal(wish), now_ms=services.clock.now_ms())
         signal = options.get("start_signal")
         if not signal:
@@ -70,6 +73,7 @@ class Starts:
         body = SignalReceived(
             signal_name=check_name("signal name", signal),
             input=tuple(await values.encode(options.get("start_signal_args", ()))),
+            header=header,
             identity=self.identity,
         )
         # The request names the signal too: a start that is repeated sends it once.
@@ -77,7 +81,7 @@ class Starts:
         return replace(start, message=message)
 
     def _handle_of(
-        self, target: Target, start: StartRun, answer: Started | Attached
+        self, given: StartWorkflowInput, start: StartRun, answer: Started | Attached
     ) -> WorkflowHandle[Any, Any]:  # Any: nothing is known of it here
         """A handle of the run that answers a start."""
         # One that was there may be a successor: the first run of its chain is not known.
@@ -89,5 +93,6 @@ class Starts:
             start.workflow_id,
             result_run_id=answer.run_id,
             first_execution_run_id=first_run_id,
-            result_type=target.ret_type,
+            result_type=given.ret_type,
+            outbound=self.outbound,
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from orchestrator.client.interceptors import OutboundInterceptor, StartWorkflowUpdateInput
 from orchestrator.client.updates import (
     Sending,
     WorkflowUpdateHandle,
@@ -37,6 +38,7 @@ class UpdateCalls(Generic[SelfT]):
     _id: WorkflowId
     _run_id: str | None
     _first_run_id: str | None
+    _outbound: OutboundInterceptor | None
 
     @overload
     async def execute_update(
@@ -173,10 +175,32 @@ class UpdateCalls(Generic[SelfT]):
                 `execute_update`.
         """
         check_stage(wait_for_stage)
+        given = StartWorkflowUpdateInput(
+            id=self._id,
+            run_id=self._run_id,
+            first_execution_run_id=self._first_run_id,
+            update_id=id,
+            update=check_name("update name", handler_name(update)),
+            args=one_or_all(arg, args),
+            wait_for_stage=wait_for_stage,
+            headers={},
+            ret_type=result_type or result_hint(update),
+            rpc_timeout=rpc_timeout,
+        )
+        if self._outbound is None:
+            return await self.send_update(given)
+        handle: WorkflowUpdateHandle[Any] = await self._outbound.start_workflow_update(given)
+        return handle  # Any: as above
+
+    async def send_update(
+        self, given: StartWorkflowUpdateInput
+    ) -> WorkflowUpdateHandle[Any]:  # Any: the handler's result
+        """As `start_update`, past all interceptors."""
         body = UpdateReceived(
-            update_id=check_name("update id", id or self._services.mint()),
-            update_name=check_name("update name", handler_name(update)),
-            input=tuple(await self._values.encode(one_or_all(arg, args))),
+            update_id=check_name("update id", given.update_id or self._services.mint()),
+            update_name=given.update,
+            input=tuple(await self._values.encode(given.args)),
+            header=dict(given.headers),
             identity=self._identity,
             run_id=self._run_id,
         )
@@ -184,17 +208,17 @@ class UpdateCalls(Generic[SelfT]):
             self._id,
             body,
             first_run_id=None if self._first_run_id is None else RunId(self._first_run_id),
-            is_known=id is not None,
+            is_known=given.update_id is not None,
         )
-        async with waiting(self._services, rpc_timeout):
-            view = checked(await send(self._services, sending, wait_for_stage))
+        async with waiting(self._services, given.rpc_timeout):
+            view = checked(await send(self._services, sending, given.wait_for_stage))
         return WorkflowUpdateHandle(
             self._services,
             self._values,
             self._id,
             body.update_id,
             run_id=view.run_id,
-            result_type=result_type or result_hint(update),
+            result_type=given.ret_type,
             known=view,
         )
 

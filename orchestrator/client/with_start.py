@@ -13,6 +13,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, 
 from msgspec.structs import replace
 
 from orchestrator.client.handle import WorkflowHandle
+from orchestrator.client.interceptors import (
+    StartUpdateWithStartInput,
+    StartWorkflowInput,
+    StartWorkflowUpdateInput,
+)
 from orchestrator.client.options import WorkflowStartOptions, target_of
 from orchestrator.client.starting import Starts, start_run
 from orchestrator.client.update_calls import check_stage, result_hint
@@ -111,6 +116,16 @@ class WithStartWorkflowOperation(Generic[SelfT, ReturnT]):
         """
         handle = await asyncio.shield(self._known())
         return cast("WorkflowHandle[SelfT, ReturnT]", handle)
+
+    def input(self) -> StartWorkflowInput:
+        """The start, for interceptors to see."""
+        return StartWorkflowInput(
+            workflow=self.target.name,
+            args=self.args,
+            options=self.options,
+            headers={},
+            ret_type=self.target.ret_type,
+        )
 
     def use(self) -> None:
         """Take the operation for a call.
@@ -286,42 +301,68 @@ class UpdateWithStartCalls(Starts):
         operation = start_workflow_operation
         operation.use()
         try:
-            body = UpdateReceived(
-                update_id=check_name("update id", id or self.services.mint()),
-                update_name=check_name("update name", handler_name(update)),
-                input=tuple(await self.data_converter.encode(one_or_all(arg, args))),
-                identity=self.identity,
-                operation_id=self.services.mint(),
+            given = StartUpdateWithStartInput(
+                start=operation.input(),
+                update=StartWorkflowUpdateInput(
+                    id=operation.options["id"],
+                    run_id=None,
+                    first_execution_run_id=None,
+                    update_id=id,
+                    update=check_name("update name", handler_name(update)),
+                    args=one_or_all(arg, args),
+                    wait_for_stage=wait_for_stage,
+                    headers={},
+                    ret_type=result_type or result_hint(update),
+                    rpc_timeout=rpc_timeout,
+                ),
+                operation=operation,
             )
-            async with waiting(self.services, rpc_timeout):
-                view = await self._send_with_start(operation, body, wait_for_stage)
+            if self.outbound is None:
+                return await self.send_update_with_start(given)
+            handle: WorkflowUpdateHandle[
+                Any
+            ] = await self.outbound.start_update_with_start_workflow(given)  # Any: as above
         except BaseException as error:  # whoever waits for the handle of the run must hear of it
             operation.fail(error)
             raise
-        handle = await operation.workflow_handle()
+        return handle
+
+    async def send_update_with_start(
+        self, given: StartUpdateWithStartInput
+    ) -> WorkflowUpdateHandle[Any]:  # Any: the handler's result
+        """As `start_update_with_start_workflow`, past all interceptors."""
+        update = given.update
+        body = UpdateReceived(
+            update_id=check_name("update id", update.update_id or self.services.mint()),
+            update_name=update.update,
+            input=tuple(await self.data_converter.encode(update.args)),
+            header=dict(update.headers),
+            identity=self.identity,
+            operation_id=self.services.mint(),
+        )
+        async with waiting(self.services, update.rpc_timeout):
+            view = await self._send_with_start(given, body)
+        handle = await given.operation.workflow_handle()
         return WorkflowUpdateHandle(
             self.services,
             self.data_converter,
             check_workflow_id(handle.id),
             body.update_id,
             run_id=view.run_id,
-            result_type=result_type or result_hint(update),
+            result_type=update.ret_type,
             known=view,
         )
 
     async def _send_with_start(
-        self,
-        operation: WithStartWorkflowOperation[Any, Any],  # Any: any workflow
-        body: UpdateReceived,
-        stage: WorkflowUpdateStage,
+        self, given: StartUpdateWithStartInput, body: UpdateReceived
     ) -> UpdateView:
-        operation_id = OperationId(body.operation_id)
-        start = await self._start_of(operation.target, operation.args, operation.options)
+        operation_id, stage = OperationId(body.operation_id), given.update.wait_for_stage
+        start = await self._start_of(given.start)
         start = replace(start, message=StartMessage(body=body, operation_id=operation_id))
         sending = Sending(start.workflow_id, body)
         async with watching(self.services, start.workflow_id) as notice:
             answer = await start_run(self.services, start)
-            operation.succeed(self._handle_of(operation.target, start, answer))
+            given.operation.succeed(self._handle_of(given.start, start, answer))
             if isinstance(answer, Started) and not answer.new:
                 # This request made the run before, perhaps with another update.
                 await append(self.services, sending, operation_id, quiet=True)

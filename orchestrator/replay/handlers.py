@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from orchestrator.common import RawValue
 from orchestrator.definition.handlers import (
@@ -25,7 +25,7 @@ from orchestrator.replay.control import (
 )
 from orchestrator.replay.values import Values
 from orchestrator.wire.events import WorkflowExecutionSignaled
-from orchestrator.wire.payload import Payload
+from orchestrator.wire.payload import Header, Payload
 
 _log = logging.getLogger("orchestrator.replay")
 
@@ -65,6 +65,18 @@ class BoundHandler(NamedTuple):
     validator: AnyFunction | None = None
 
 
+class Around(Protocol):
+    """Interceptors around the calls of handlers."""
+
+    def signal(self, name: str, args: Sequence[Any], header: Header) -> Any:  # Any: user's
+        """A coroutine that calls a signal's handler."""
+        ...
+
+    def query(self, name: str, args: Sequence[Any], header: Header) -> Any:  # Any: user's values
+        """Call a query's handler."""
+        ...
+
+
 class Handlers:
     """The handlers of one run. `start(call)` makes a task of a decoded signal; `quiet()` says
     whether a log line would be a repetition."""
@@ -81,6 +93,8 @@ class Handlers:
         self._queries: dict[str | None, BoundHandler | None] = {}
         self._updates: dict[str | None, BoundHandler | None] = {}
         self._buffered: list[WorkflowExecutionSignaled] = []
+        self.interception: Around | None = None
+        """What stands around the calls of handlers; set when the run begins."""
 
     def bind(self, definition: WorkflowDefinition, instance: object) -> None:
         """Take the decorated methods of `instance`; what its `__init__` has set stays."""
@@ -97,18 +111,20 @@ class Handlers:
         """Start the handler, or keep the signal until one is set. What does not fit its handler is
         dropped with a warning: a sender must not be able to stop a run."""
         name = event.signal_name
-        handler = self._signals.get(name) or self._signals.get(None)
+        handler = self.find_signal(name)
         if handler is None:
             self._buffered.append(event)
             return
-        function, definition, _ = handler
         try:
-            args = self.arguments(name, definition, event.input)
+            args = self.arguments(name, handler.definition, event.input)
         except ConversionError as error:
             if not self._quiet():
                 _log.warning("signal_dropped name=%r: %s", name, error)
             return
-        self._start(SignalCall(name, lambda: function(*args), definition.unfinished_policy))
+        call = partial(invoke, handler, name, args)
+        if self.interception is not None:
+            call = partial(self.interception.signal, name, args, event.header)
+        self._start(SignalCall(name, call, handler.definition.unfinished_policy))
 
     def set_signal(self, name: str | None, function: AnyFunction | None) -> None:
         """Replace a handler, or the dynamic one; None removes it. Signals that waited for one are
@@ -161,6 +177,14 @@ class Handlers:
         """Names of updates that have a handler, for a person to read."""
         return ", ".join(sorted(name for name, one in self._updates.items() if name and one))
 
+    def find_signal(self, name: str) -> BoundHandler | None:
+        """Who takes a signal of this name: its own handler, else the dynamic one."""
+        return self._signals.get(name) or self._signals.get(None)
+
+    def find_query(self, name: str) -> BoundHandler | None:
+        """Who answers a query of this name: its own handler, else the dynamic one."""
+        return self._queries.get(name) or self._queries.get(None)
+
     def get_signal(self, name: str | None) -> AnyFunction | None:
         """The handler of this name, or the dynamic one."""
         handler = self._signals.get(name)
@@ -171,21 +195,24 @@ class Handlers:
         handler = self._queries.get(name)
         return None if handler is None else handler.function
 
-    def query(self, name: str, payloads: Sequence[Payload]) -> Payload:
+    def query(self, name: str, payloads: Sequence[Payload], header: Header) -> Payload:
         """Call a query's method.
 
         Raises:
             ApplicationError: there is none of this name.
             ConversionError: the arguments do not fit, or the result cannot travel.
         """
-        handler = self._queries.get(name) or self._queries.get(None)
+        handler = self.find_query(name)
         if handler is None:
             known = ", ".join(sorted(name for name in self._queries if name)) or "none"
             raise ApplicationError(
                 f"no query handler is named {name!r}; known: {known}", non_retryable=True
             )
-        function, definition, _ = handler
-        result = function(*self.arguments(name, definition, payloads))
+        args = self.arguments(name, handler.definition, payloads)
+        if self.interception is None:
+            result = invoke(handler, name, args)
+        else:
+            result = self.interception.query(name, args, header)
         if inspect.iscoroutine(result):
             result.close()
             raise ApplicationError(f"query {name!r} must not be async")
@@ -194,15 +221,22 @@ class Handlers:
     def arguments(
         self, name: str, definition: HandlerDefinition, payloads: Sequence[Payload]
     ) -> list[Any]:  # Any: user's values
-        """What a handler is called with.
+        """What a handler is called with, see `invoke`.
 
         Raises:
             ConversionError: an argument does not fit, or their number.
         """
         if definition.name is None:
-            return [name, [RawValue(payload) for payload in payloads]]
+            return [RawValue(payload) for payload in payloads]
         check_count(definition.signature, len(payloads), what=repr(name))
         return decode(self._values, payloads, definition.signature, what=repr(name))
+
+
+def invoke(handler: BoundHandler, name: str, args: Sequence[Any]) -> Any:  # Any: user's values
+    """Call a handler with what `Handlers.arguments` gave; a dynamic one is told the name too."""
+    if handler.definition.name is None:
+        return handler.function(name, args)
+    return handler.function(*args)
 
 
 def decode(

@@ -8,9 +8,8 @@ See `loop`, `command_log`, `activities`, `timers`, `handlers`, `updates` and `en
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from functools import cached_property, partial
@@ -40,7 +39,12 @@ from orchestrator.replay.facts import (
     messages_of,
     recorded_ends,
 )
-from orchestrator.replay.handlers import Handlers, SignalCall
+from orchestrator.replay.handlers import Handlers
+from orchestrator.replay.interception import Interception
+from orchestrator.replay.interceptors import (
+    WorkflowInboundInterceptor,
+    WorkflowOutboundInterceptor,
+)
 from orchestrator.replay.local_activities import LocalActivities
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.metadata import BUILT_IN_QUERIES
@@ -52,19 +56,19 @@ from orchestrator.replay.run_info import Info, info_of
 from orchestrator.replay.source import (
     Source,
     caller,
-    defined_at,
     describe,
     raised_at,
     stacks_of,
     waiting_place,
 )
 from orchestrator.replay.timers import Timers
+from orchestrator.replay.top_level import start_run, start_signal
 from orchestrator.replay.updates import Updates
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
 from orchestrator.wire import events as e
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.payload import Payload
+from orchestrator.wire.payload import Header, Payload
 
 _log = logging.getLogger("orchestrator.replay")
 _T = TypeVar("_T")
@@ -74,7 +78,7 @@ class WorkflowRun:
     """The live coroutines of one run; used by one thread at a time.
 
     `failure_exception_types` are the worker's, beside those of the definition: what leaves the code
-    as one of them fails the run instead of its task.
+    as one of them fails the run instead of its task. `interceptors` are outermost first.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class WorkflowRun:
         data_converter: Values,
         *,
         failure_exception_types: Sequence[type[BaseException]] = (),
+        interceptors: Sequence[type[WorkflowInboundInterceptor]] = (),
     ) -> None:
         self.definition = definition
         self.facts = facts
@@ -97,10 +102,14 @@ class WorkflowRun:
         self.timers = Timers(self)
         self.operations = Operations(self, self.loop, data_converter)
         self.local = LocalActivities(self, self.loop, data_converter)
-        self.handlers = Handlers(data_converter, self._start_signal, lambda: self.replaying_history)
+        self.handlers = Handlers(
+            data_converter, partial(start_signal, self), lambda: self.replaying_history
+        )
         self.updates = Updates(self)
         self.properties = Properties(self, facts.started)
         self.patches = Patches(self, self.properties.upsert_search_attributes)
+        self.interception: Interception | None = None
+        self._interceptors = interceptors
         self.cancel_request: e.WorkflowExecutionCancelRequested | None = None
         self.evicting = False
         self._context = Context()
@@ -140,12 +149,19 @@ class WorkflowRun:
         """Learn the ids of the events that the last activation's commands became."""
         self._log.accept(events)
 
-    def query(self, name: str, payloads: Sequence[Payload]) -> Payload | Failure:
+    def query(
+        self, name: str, payloads: Sequence[Payload], header: Header | None = None
+    ) -> Payload | Failure:
         """Ask a query's method under the read-only flag; conditions are not evaluated.
 
         A handler that tried to change the run may have half done so: see `tainted`.
         """
-        return self._context.run(self._ask, name, payloads)
+        return self._context.run(self._ask, name, payloads, header or {})
+
+    @property
+    def outbound(self) -> WorkflowOutboundInterceptor | None:
+        """Whom wishes are told, where there are interceptors."""
+        return None if self.interception is None else self.interception.outbound
 
     @property
     def has_begun(self) -> bool:
@@ -289,6 +305,9 @@ class WorkflowRun:
             self._first_task_ms = self.now_ms
             args = arguments_of(definition, self.facts.started.input, self.values)
             instance = instance_of(definition, args)
+            if self._interceptors:
+                self.interception = Interception(self, instance, self._interceptors)
+                self.handlers.interception = self.interception
             self.handlers.bind(definition, instance)
             self.endings.add(failure_types_of(definition, instance, self.ask_read_only))
         for message in messages_of(activation):
@@ -297,10 +316,10 @@ class WorkflowRun:
             else:
                 self.handlers.signal(message)
         if start:
-            self._primary = self.loop.create_task(
-                self._top_level(lambda: definition.run(instance, *args), signal=None),
-                name=f"run {definition.name}",
-            )
+            call = partial(definition.run, instance, *args)
+            if self.interception is not None:
+                call = partial(self.interception.execute, args)
+            self._primary = start_run(self, call)
         for event in events:
             self._apply(event)
 
@@ -346,7 +365,7 @@ class WorkflowRun:
         finally:
             self._read_only_place = ""
 
-    def _ask(self, name: str, payloads: Sequence[Payload]) -> Payload | Failure:
+    def _ask(self, name: str, payloads: Sequence[Payload], header: Header) -> Payload | Failure:
         with self.loop.running():
             self._read_only_place, self._in_query = "a query", True
             try:
@@ -354,7 +373,7 @@ class WorkflowRun:
                     return self.values.to_payloads([BUILT_IN_QUERIES[name](self)])[0]
                 if not self.has_begun:
                     raise FailureError("the run's first task has not run yet; ask again")
-                answer = self.handlers.query(name, payloads)
+                answer = self.handlers.query(name, payloads, header)
                 if self._breach is not None:
                     raise self._breach
                 return answer
@@ -362,35 +381,6 @@ class WorkflowRun:
                 return self.values.to_failure(error)
             finally:
                 self._read_only_place, self._in_query = "", False
-
-    def _start_signal(self, signal: SignalCall) -> None:
-        self.handlers.running[signal] = None
-        self.loop.create_task(
-            self._top_level(signal.call, signal=signal), name=f"signal {signal.name}"
-        )
-
-    async def _top_level(
-        self,
-        call: Callable[[], Any | Coroutine[Any, Any, Any]],  # Any: user code
-        *,
-        signal: SignalCall | None,
-    ) -> None:
-        try:
-            result = call()
-            if inspect.isawaitable(result):
-                result = await result
-            if signal is None:
-                payload = self.values.to_payloads([result])[0]
-                source = defined_at(self.definition.run)
-                self.add(c.CompleteWorkflowExecution(result=payload), source)
-        except BaseException as error:  # the boundary of user code
-            # Outside of an activation the coroutine is being unwound or collected.
-            if not self.is_activating:
-                raise
-            self.end_with(error)
-        finally:
-            if signal is not None:
-                self.handlers.running.pop(signal, None)
 
     def end_with(self, error: BaseException) -> None:
         """What leaves the code ends its run or its task."""

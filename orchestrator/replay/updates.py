@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from orchestrator.core.updates import UpdateRejection, UpdateRequest, acceptance_of
@@ -23,7 +24,8 @@ from orchestrator.replay.control import (
     ReadOnlyContextError,
 )
 from orchestrator.replay.endings import Endings
-from orchestrator.replay.handlers import BoundHandler, Handlers, RunningUpdate
+from orchestrator.replay.handlers import BoundHandler, Handlers, RunningUpdate, invoke
+from orchestrator.replay.interception import Interception
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.source import Source, defined_at, raised_at
 from orchestrator.replay.values import Values
@@ -55,6 +57,7 @@ class UpdateHost(Protocol):
     values: Values
     endings: Endings
     handlers: Handlers
+    interception: Interception | None
 
     @property
     def is_activating(self) -> bool:
@@ -133,11 +136,23 @@ class Updates:
         args = handlers.arguments(name, handler.definition, request.input)
         validator = handler.validator
         if validate and validator is not None:
-            given = args
-            self._host.ask_read_only("a validator", lambda: validator(*given))
+            check = partial(self._validate, request, handler._replace(function=validator), args)
+            self._host.ask_read_only("a validator", check)
             # Again, because the validator may have changed its arguments.
             args = handlers.arguments(name, handler.definition, request.input)
         return handler, args
+
+    def _validate(
+        self,
+        request: UpdateRequest,
+        validator: BoundHandler,
+        args: Sequence[Any],  # Any: user's values
+    ) -> None:
+        around = self._host.interception
+        if around is None:
+            invoke(validator, request.update_name, args)
+        else:
+            around.validate(request, args)
 
     def _accept(
         self,
@@ -152,7 +167,7 @@ class Updates:
         )
         self._host.handlers.running[running] = None
         self._host.loop.create_task(
-            self._handle(running, handler, args), name=f"update {request.update_name}"
+            self._handle(running, request, handler, args), name=f"update {request.update_name}"
         )
         # This is the update's turn: the next validator sees what this handler does now.
         self._host.loop.begin_at_once()
@@ -160,12 +175,16 @@ class Updates:
     async def _handle(
         self,
         running: RunningUpdate,
+        request: UpdateRequest,
         handler: BoundHandler,
         args: list[Any],  # Any: user's values
     ) -> None:
         host = self._host
         try:
-            result = handler.function(*args)
+            if host.interception is None:
+                result = invoke(handler, request.update_name, args)
+            else:
+                result = host.interception.update(request, args)
             if inspect.isawaitable(result):
                 result = await result
             payload = host.values.to_payloads([result])[0]

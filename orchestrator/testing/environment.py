@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
@@ -19,7 +19,7 @@ from typing import Self
 from orchestrator.adapters.memory.broker import MemoryBroker, MemoryExchange
 from orchestrator.adapters.memory.clock import SkippingClock
 from orchestrator.adapters.memory.store import MemoryStore
-from orchestrator.client import Client
+from orchestrator.client import Client, Interceptor
 from orchestrator.config import EMBEDDED, Settings, load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.ids import Namespace, TaskQueue
@@ -49,6 +49,7 @@ class WorkflowEnvironment:
         cls,
         *,
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         namespace: str = "default",
     ) -> Self:
         """The embedded engine on a clock of its own, which skips idle time."""
@@ -68,18 +69,24 @@ class WorkflowEnvironment:
         )
         await services.open()
         skipper.start()
-        return cls(Client(services, data_converter=data_converter), skipper, owns_client=True)
+        client = Client(services, data_converter=data_converter, interceptors=interceptors)
+        return cls(client, skipper, owns_client=True)
 
     @classmethod
     async def start_local(
         cls,
         *,
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         namespace: str = "default",
     ) -> Self:
         """The embedded engine on the real clock."""
         client = await Client.connect(
-            broker=EMBEDDED, store=EMBEDDED, namespace=namespace, data_converter=data_converter
+            broker=EMBEDDED,
+            store=EMBEDDED,
+            namespace=namespace,
+            data_converter=data_converter,
+            interceptors=interceptors,
         )
         return cls(client, None, owns_client=True)
 

@@ -5,7 +5,24 @@ Names and meanings are those of Temporal's Python SDK.
 """
 
 from orchestrator.replay.control import RestrictedWorkflowAccessError
+from orchestrator.replay.interceptors import (
+    ContinueAsNewInput,
+    ExecuteWorkflowInput,
+    HandleQueryInput,
+    HandleSignalInput,
+    HandleUpdateInput,
+    StartActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowOutboundInterceptor,
+)
 from orchestrator.worker.guards_lint import Finding, WorkflowCodeError, check_workflow
+from orchestrator.worker.interceptors import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    WorkflowInterceptorClassInput,
+)
 from orchestrator.worker.replayer import (
     Replayer,
     ReplayTaskError,
@@ -17,14 +34,27 @@ from orchestrator.worker.watchdog import WorkflowBlockedError
 from orchestrator.worker.worker import Worker
 
 __all__ = [
+    "ActivityInboundInterceptor",
+    "ActivityOutboundInterceptor",
+    "ContinueAsNewInput",
+    "ExecuteActivityInput",
+    "ExecuteWorkflowInput",
     "Finding",
+    "HandleQueryInput",
+    "HandleSignalInput",
+    "HandleUpdateInput",
+    "Interceptor",
     "Replayer",
     "ReplayTaskError",
     "RestrictedWorkflowAccessError",
     "SharedStateManager",
+    "StartActivityInput",
     "Worker",
     "WorkflowBlockedError",
     "WorkflowCodeError",
+    "WorkflowInboundInterceptor",
+    "WorkflowInterceptorClassInput",
+    "WorkflowOutboundInterceptor",
     "WorkflowReplayResult",
     "WorkflowReplayResults",
     "check_workflow",

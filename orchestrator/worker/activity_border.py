@@ -13,7 +13,7 @@ from orchestrator.converter import DataConverter
 from orchestrator.exceptions import ApplicationError, ConversionError, PayloadTooLargeError
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
-from orchestrator.worker.attempt import Attempt, Beat, Execute, Outcome
+from orchestrator.worker.attempt import Abandoned, Attempt, Beat, Execute, Outcome
 
 
 class ActivityBorder:
@@ -35,7 +35,7 @@ class ActivityBorder:
         attempt.begun = msgspec.structs.replace(attempt.begun, details=details)
         beats = _Beats(attempt, beat, self._values)
         outcome = await self._execute(attempt, beats.beat)
-        if beats.failure is not None and outcome is not None and not isinstance(outcome, Payload):
+        if beats.failure is not None and isinstance(outcome, Failure | Abandoned):
             return beats.failure
         return await self._sealed(outcome)
 

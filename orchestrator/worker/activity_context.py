@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.activity import ActivityCancellationDetails, Info
 from orchestrator.converter import PayloadConverter
@@ -62,6 +62,18 @@ class LocalOccurrence:
         self._happened.wait(timeout_s)
 
 
+class Outbound(Protocol):
+    """What interceptors stand around."""
+
+    def info(self) -> Info:
+        """What is known about the attempt."""
+        ...
+
+    def heartbeat(self, *details: Any) -> None:  # Any: user's values
+        """A sign of life."""
+        ...
+
+
 class LocalContext:
     """The context of one attempt; implements `orchestrator.activity.ActivityContext`."""
 
@@ -77,7 +89,9 @@ class LocalContext:
     ) -> None:
         """`interruption` is set for code in a thread that may be interrupted."""
         self.client = client
-        self.info = info
+        self.own_info = info
+        self.outbound: Outbound | None = None
+        """Interceptors around what the code asks for."""
         self.payload_converter = payload_converter
         self.cancelled = LocalOccurrence()
         self.worker_shutdown = worker_shutdown
@@ -85,8 +99,18 @@ class LocalContext:
         self.interruption = interruption
         self._details: ActivityCancellationDetails | None = None
 
+    @property
+    def info(self) -> Info:
+        """What the attempt is told about itself."""
+        return self.own_info if self.outbound is None else self.outbound.info()
+
     def heartbeat(self, *details: object) -> None:
         """Hand the details on."""
+        beat = self.own_heartbeat if self.outbound is None else self.outbound.heartbeat
+        beat(*details)
+
+    def own_heartbeat(self, *details: object) -> None:
+        """As `heartbeat`, past all interceptors."""
         self._on_heartbeat(*details)
 
     def cancellation_details(self) -> ActivityCancellationDetails | None:

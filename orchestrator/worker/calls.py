@@ -46,7 +46,7 @@ async def call_async(
         BaseException
     ) as error:  # the boundary of user code: even SystemExit ends an attempt only
         return ended_by(error, values)
-    return _returned(result, values)
+    return returned(result, values)
 
 
 def call_sync(
@@ -60,7 +60,7 @@ def call_sync(
         BaseException
     ) as error:  # the boundary of user code: even SystemExit ends an attempt only
         return ended_by(error, values)
-    return _returned(result, values)
+    return returned(result, values)
 
 
 def ended_by(error: BaseException, values: DataConverter) -> Ended:
@@ -123,7 +123,7 @@ def _misfit(
     return f"activity {definition.name!r}: {whole}"
 
 
-def _returned(result: Any, values: DataConverter) -> Ended:  # Any: user's value
+def returned(result: Any, values: DataConverter) -> Ended:  # Any: user's value
     """A result that cannot travel is final: the work is done, and doing it again would repeat its
     effects for the same result."""
     try:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 from orchestrator.converter import DataConverter
 from orchestrator.definition.activity import ActivityDefinition
@@ -39,6 +40,8 @@ from orchestrator.worker.executors import (
     is_thread_pool,
 )
 from orchestrator.worker.heartbeats import throttle_ms
+from orchestrator.worker.intercepted import InterceptedJob
+from orchestrator.worker.interceptors import Interceptor
 from orchestrator.worker.interruption import Interruption
 from orchestrator.worker.running import RunningAttempt
 from orchestrator.worker.shared_state import SERVER_GONE, SharedEvent, SharedStateManager
@@ -108,6 +111,7 @@ class ActivityExecution:
         default_heartbeat_throttle_ms: int = HEARTBEAT_THROTTLE_DEFAULT_MS,
         on_fatal: OnFatal | None = None,
         client: object = None,
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         """Run `check_registry` before.
 
@@ -121,6 +125,7 @@ class ActivityExecution:
             default_heartbeat_throttle_ms: The same without a heartbeat time-out.
             client: What async activities get as `activity.client()`.
             on_fatal: Told when the executor is broken or closed.
+            interceptors: Stand around the calls, outermost first.
         """
         self._registry = registry
         self._values = values
@@ -131,6 +136,7 @@ class ActivityExecution:
         self._default_throttle_ms = default_heartbeat_throttle_ms
         self._on_fatal = on_fatal
         self._client = client
+        self._interceptors = interceptors
         self._deadlines = Deadlines(clock)
         self._worker_shutdown = LocalOccurrence()
         self._shared_shutdown: asyncio.Task[SharedEvent] | None = None
@@ -198,8 +204,18 @@ class ActivityExecution:
 
     async def _start(self, definition: ActivityDefinition, running: RunningAttempt) -> Job:
         call = Call(definition, running.attempt.task.input, self._values)
+        start_sync = partial(self._start_sync, running)
+        if self._interceptors:
+            header, executor = running.attempt.task.header, self._executor
+            return InterceptedJob(
+                call, running.context, self._interceptors, start_sync, header, executor
+            )
         if definition.is_async:
             return AsyncJob(call, running.context)
+        return await start_sync(call)
+
+    async def _start_sync(self, running: RunningAttempt, call: Call) -> Job:
+        definition = call.definition
         if self._executor is None:
             raise PoolUnusableError(f"activity {definition.name!r} is not async: no executor")
         if self._runs_in_thread(definition):

@@ -50,6 +50,10 @@ class Call:
     payloads: Sequence[Payload]
     values: DataConverter
 
+    def run(self) -> Ended:
+        """Call it here, in this thread."""
+        return call_sync(self.definition, self.payloads, self.values)
+
 
 class Job(Protocol):
     """A call under way. Belongs to the loop on which it was made."""
@@ -194,13 +198,10 @@ def is_thread_pool(executor: Executor) -> bool:
 
 
 def _run_in_thread(call: Call, interruption: Interruption | None) -> Ended:
-    def run() -> Ended:
-        return call_sync(call.definition, call.payloads, call.values)
-
     if interruption is None:
-        return run()
+        return call.run()
     try:
-        return interruption.run(run)
+        return interruption.run(call.run)
     except (
         AttemptCancelledError
     ) as error:  # it hit before user code had begun or after it had ended

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.converter import DataConverter
@@ -16,7 +15,7 @@ from orchestrator.worker.context import Expect
 from orchestrator.worker.execution import ActivityExecution
 from orchestrator.worker.isolation import Isolation
 from orchestrator.worker.run_cache import RunCache
-from orchestrator.worker.user_code import Guard
+from orchestrator.worker.user_code import CodeOptions, Guard
 from orchestrator.worker.workflow_tasks import WorkflowTasks
 
 
@@ -39,7 +38,7 @@ class Parts:
         build_id: str,
         slots: int,
         guard: Guard,
-        failure_exception_types: Sequence[type[BaseException]],
+        code: CodeOptions,
         local_execution: ActivityExecution,
         local_slots: int,
     ) -> WorkflowTasks:
@@ -69,7 +68,7 @@ class Parts:
                 data_converter=values,
             ),
             counters=services.counters,
-            failure_exception_types=failure_exception_types,
+            code=code,
             local_execution=local_execution,
             local_slots=local_slots,
         )

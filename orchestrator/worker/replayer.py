@@ -32,6 +32,7 @@ from orchestrator.wire.events import (
 )
 from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.worker.border import Border
+from orchestrator.worker.interceptors import Interceptor, workflow_classes
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Replayer:
         workflows: Sequence[type],
         namespace: str = "ReplayNamespace",
         data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[Interceptor] = (),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
     ) -> None:
         """Collect the workflows.
@@ -70,6 +72,7 @@ class Replayer:
             workflows: Decorated classes.
             namespace: What `workflow.info()` says.
             data_converter: As the worker's that recorded them.
+            interceptors: As the worker's.
             workflow_failure_exception_types: As the worker's.
 
         Raises:
@@ -81,6 +84,7 @@ class Replayer:
         self._namespace = namespace
         self._data_converter = data_converter
         self._border = Border(data_converter)
+        self._interceptors = workflow_classes(interceptors)
         self._failure_types = tuple(workflow_failure_exception_types)
 
     async def replay_workflow(
@@ -159,7 +163,11 @@ class Replayer:
             start_time_ms=history.events[0].time_ms,
         )
         run = WorkflowRun(
-            definition, facts, self._data_converter, failure_exception_types=self._failure_types
+            definition,
+            facts,
+            self._data_converter,
+            failure_exception_types=self._failure_types,
+            interceptors=self._interceptors,
         )
         try:
             return await self._replay(run, history)

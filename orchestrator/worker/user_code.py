@@ -7,7 +7,7 @@ must not take the others' worker down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from orchestrator.definition.registry import Registry
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.ids import Namespace
 from orchestrator.replay.facts import Activation, Completion, RunFacts, TaskFailure
+from orchestrator.replay.interceptors import WorkflowInboundInterceptor
 from orchestrator.replay.run import WorkflowRun
 from orchestrator.replay.values import Values
 from orchestrator.telemetry.log import bind, get_logger
@@ -50,6 +51,14 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     cut_off: bool = False
 
 
+class CodeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one worker runs workflow code: which exceptions fail a run instead of its task, beside
+    what its definition names, and what stands around it, outermost first."""
+
+    failure_exception_types: tuple[type[BaseException], ...] = ()
+    interceptors: tuple[type[WorkflowInboundInterceptor], ...] = ()
+
+
 class UserCode:
     """Enters the code of one worker's workflow classes."""
 
@@ -60,15 +69,14 @@ class UserCode:
         guard: Guard,
         *,
         namespace: Namespace,
-        failures: Sequence[type[BaseException]] = (),
+        options: CodeOptions,
     ) -> None:
-        """`failures`: exceptions that fail a run instead of its task, on this worker."""
         self._registry = registry
         self._values = values
         self._guard = guard
         self._namespace = namespace
         self._never_collected: list[WorkflowRun] = []
-        self._failures = failures
+        self._options = options
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The class of this name, if this worker has it."""
@@ -85,7 +93,8 @@ class UserCode:
             definition,
             facts,
             self._values,
-            failure_exception_types=self._failures,
+            failure_exception_types=self._options.failure_exception_types,
+            interceptors=self._options.interceptors,
         )
 
     def activate(self, run: WorkflowRun, activation: Activation) -> Completion:
@@ -117,7 +126,7 @@ class UserCode:
     def query(self, run: WorkflowRun, question: QueryTask) -> QueryOutcome:
         """Ask a handler, under the read-only flag."""
         try:
-            answer = self._guard(lambda: run.query(question.query, question.input))
+            answer = self._guard(lambda: run.query(question.query, question.input, question.header))
         except (Exception, SystemExit) as error:  # the boundary of user code and of its guard
             return QueryOutcome(answer=self._values.to_failure(error), cut_off=True)
         return QueryOutcome(answer=answer)

@@ -34,11 +34,13 @@ from orchestrator.worker.execution import ActivityExecution, check_registry
 from orchestrator.worker.guards import ActivationGuard
 from orchestrator.worker.guards_lint import check_workflow, refuse
 from orchestrator.worker.health import server_problems
+from orchestrator.worker.interceptors import Interceptor, workflow_classes
 from orchestrator.worker.parts import Parts
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.recovery import Recovery
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.shared_state import SharedStateManager
+from orchestrator.worker.user_code import CodeOptions
 
 
 class Worker:
@@ -64,6 +66,7 @@ class Worker:
         default_heartbeat_throttle_interval: timedelta = timedelta(
             milliseconds=HEARTBEAT_THROTTLE_DEFAULT_MS
         ),
+        interceptors: Sequence[Interceptor] = (),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         on_fatal_error: Callable[[Exception], Awaitable[None]] | None = None,
         identity: str | None = None,
@@ -89,6 +92,8 @@ class Worker:
                 are cancelled and begun again elsewhere.
             max_heartbeat_throttle_interval: Heartbeats are sent at least this often.
             default_heartbeat_throttle_interval: The same without a heartbeat time-out.
+            interceptors: Stand around activities and workflow code, outermost first; behind those
+                of the client that are interceptors of workers too.
             workflow_failure_exception_types: Exceptions that fail a run instead of its task.
             on_fatal_error: Told of what ended the worker, before `run` raises it.
             identity: Who this is, in histories; default: a name of host, process id and chance.
@@ -127,6 +132,8 @@ class Worker:
         self._sticky = str(self._process) if self._cache.limit > 0 and workflows else None
         self._engine = Engine(services, process=self._process) if engine_duties else None
         self._activity_executor = activity_executor
+        own = (one for one in client.interceptors if isinstance(one, Interceptor))
+        links: list[Interceptor] = [*own, *interceptors]
         self._execution = ActivityExecution(
             self._registry,
             client.data_converter.inner,
@@ -137,6 +144,7 @@ class Worker:
             default_heartbeat_throttle_ms=to_ms(default_heartbeat_throttle_interval),
             on_fatal=self._fail,
             client=client,
+            interceptors=links,
         )
         self._fatal: Exception | None = None
         self._on_fatal_error = on_fatal_error
@@ -150,7 +158,10 @@ class Worker:
             build_id=build_id or "",
             slots=self._workflow_slots,
             guard=self._guard,
-            failure_exception_types=workflow_failure_exception_types,
+            code=CodeOptions(
+                failure_exception_types=tuple(workflow_failure_exception_types),
+                interceptors=workflow_classes(links),
+            ),
             local_execution=self._execution,
             local_slots=_at_least_1(
                 "max_concurrent_local_activities",

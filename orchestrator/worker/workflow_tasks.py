@@ -37,7 +37,7 @@ from orchestrator.worker.local_attempts import LocalAttempts
 from orchestrator.worker.query_tasks import QueryTasks
 from orchestrator.worker.run_cache import CachedRun, RunCache
 from orchestrator.worker.run_loader import RunLoader
-from orchestrator.worker.user_code import Guard, UserCode, unguarded
+from orchestrator.worker.user_code import CodeOptions, Guard, UserCode, unguarded
 
 _log = get_logger(__name__)
 
@@ -65,7 +65,7 @@ class WorkflowTasks:
         guard: Guard = unguarded,
         isolate: Isolate | None = None,
         counters: Counters | None = None,
-        failure_exception_types: Sequence[type[BaseException]] = (),
+        code: CodeOptions = CodeOptions(),
         local_execution: ActivityExecution | None = None,
         local_slots: int | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class WorkflowTasks:
             isolate: Tries a run in a process of its own, when it seems to take workers down.
             counters: activations, cached_activations, replays, commits, stale, refused,
                 task_failures, queries, dropped_entries.
-            failure_exception_types: What fails a run, beside what its definition names.
+            code: How workflow code is run.
         """
         self._cache, self._slots = cache, asyncio.Semaphore(slots)
         context = self._context = WorkerContext(
@@ -93,8 +93,7 @@ class WorkflowTasks:
             mint=mint,
             counters=Counters() if counters is None else counters,
         )
-        failures = failure_exception_types
-        user_code = UserCode(registry, values, guard, namespace=namespace, failures=failures)
+        user_code = UserCode(registry, values, guard, namespace=namespace, options=code)
         loader = self._loader = RunLoader(context, user_code, border := Border(values))
         self._extensions = Extensions(store, clock)
         self._local = LocalAttempts(local_execution, clock, mint=mint, slots=local_slots)

@@ -14,13 +14,10 @@ from orchestrator.definition.activity import activity_name
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.signature import result_type as annotated_result
 from orchestrator.ids import check_name, check_task_queue
-from orchestrator.limits import DURATION_MS_MAX
 from orchestrator.replay.context import current_run
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
-from orchestrator.replay.policies import to_options
-from orchestrator.units import to_ms_or_none, to_timedelta
-from orchestrator.wire.commands import ScheduleActivityTask
-from orchestrator.wire.options import DEFAULT_RETRY
+from orchestrator.replay.interceptors import StartActivityInput
+from orchestrator.replay.outbound import schedule_activity
 
 _Arg = TypeVar("_Arg")
 _Result = TypeVar("_Result")
@@ -140,25 +137,25 @@ def start_activity(
         result_type = annotated_result(activity)
     current = current_run()
     current.check_writable("start an activity")
-    command = ScheduleActivityTask(
-        activity_id=current.operations.activities.next_id(activity_id),
-        activity_type=name,
-        task_queue=task_queue or current.facts.started.task_queue,
-        input=tuple(current.values.to_payloads(one_or_all(arg, args))),
-        schedule_to_close_timeout_ms=checked_ms(
-            "schedule_to_close_timeout", schedule_to_close_timeout
-        ),
-        schedule_to_start_timeout_ms=checked_ms(
-            "schedule_to_start_timeout", schedule_to_start_timeout
-        ),
-        start_to_close_timeout_ms=checked_ms("start_to_close_timeout", start_to_close_timeout),
-        heartbeat_timeout_ms=checked_ms("heartbeat_timeout", heartbeat_timeout),
-        retry_policy=DEFAULT_RETRY if retry_policy is None else to_options(retry_policy),
-        summary=summary or "",
+    asked = StartActivityInput(
+        activity=name,
+        args=one_or_all(arg, args),
+        activity_id=activity_id,
+        task_queue=task_queue,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        heartbeat_timeout=heartbeat_timeout,
+        retry_policy=retry_policy,
+        cancellation_type=cancellation_type,
+        headers={},
+        summary=summary,
+        result_type=result_type,
     )
-    return current.operations.activities.start(
-        command, result_type=result_type, cancellation_type=cancellation_type
-    )
+    outbound = current.outbound
+    if outbound is None:
+        return schedule_activity(current, asked)
+    return outbound.start_activity(asked)
 
 
 @overload
@@ -223,17 +220,3 @@ async def execute_activity(
         ActivityError: it ended badly; the cause says how.
     """
     return await start_activity(activity, arg, args=args, result_type=result_type, **options)
-
-
-def checked_ms(name: str, timeout: timedelta | None) -> int | None:
-    """A time-out in milliseconds; None stays None.
-
-    Raises:
-        ValueError: it is not positive, or over `limits.DURATION_MS_MAX`; `name` is in the text.
-    """
-    found_ms = to_ms_or_none(timeout)
-    if found_ms is not None and found_ms <= 0:
-        raise ValueError(f"{name} must be positive, found {timeout}")
-    if found_ms is not None and found_ms > DURATION_MS_MAX:
-        raise ValueError(f"{name} must be at most {to_timedelta(DURATION_MS_MAX)}, found {timeout}")
-    return found_ms

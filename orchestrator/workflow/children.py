@@ -18,10 +18,10 @@ from orchestrator.ids import check_name, check_task_queue, check_workflow_id
 from orchestrator.replay.children import ChildWorkflowCancellationType, ChildWorkflowHandle
 from orchestrator.replay.context import current_run
 from orchestrator.replay.policies import to_options
+from orchestrator.units import checked_ms
 from orchestrator.wire.commands import StartChildWorkflowExecution
 from orchestrator.wire.options import Conflict, Reuse
 from orchestrator.wire.options import ParentClosePolicy as WirePolicy
-from orchestrator.workflow.activities import checked_ms
 from orchestrator.workflow.runtime import uuid4
 
 _Self = TypeVar("_Self")

@@ -11,11 +11,8 @@ from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.ids import check_name, check_task_queue
 from orchestrator.replay.context import current_run
-from orchestrator.replay.control import ContinueAsNewError
-from orchestrator.replay.policies import to_options
-from orchestrator.replay.search_attributes import to_search_attributes
-from orchestrator.wire.commands import ContinueAsNewWorkflowExecution
-from orchestrator.workflow.activities import checked_ms
+from orchestrator.replay.interceptors import ContinueAsNewInput
+from orchestrator.replay.outbound import continue_as_new as end_as_new
 
 
 def continue_as_new(
@@ -53,25 +50,22 @@ def continue_as_new(
         check_name("workflow type", name)
     if task_queue is not None:
         check_task_queue(task_queue)
-    convert = current.values.to_payloads
-    notes = None if memo is None else dict(zip(memo, convert(list(memo.values())), strict=True))
-    attributes = None
-    if search_attributes is not None:
-        attributes = to_search_attributes(search_attributes)
-    raise ContinueAsNewError(
-        ContinueAsNewWorkflowExecution(
-            workflow_type=name,
-            task_queue=task_queue,
-            input=tuple(convert(one_or_all(arg, args))),
-            run_timeout_ms=checked_ms("run_timeout", run_timeout),
-            task_timeout_ms=checked_ms("task_timeout", task_timeout),
-            retry_policy=None if retry_policy is None else to_options(retry_policy),
-            memo=notes,
-            search_attributes=attributes,
-            backoff_start_interval_ms=checked_ms("backoff_start_interval", backoff_start_interval)
-            or 0,
-        )
+    asked = ContinueAsNewInput(
+        workflow=name,
+        args=one_or_all(arg, args),
+        task_queue=task_queue,
+        run_timeout=run_timeout,
+        task_timeout=task_timeout,
+        retry_policy=retry_policy,
+        memo=memo,
+        search_attributes=search_attributes,
+        backoff_start_interval=backoff_start_interval,
+        headers={},
     )
+    outbound = current.outbound
+    if outbound is None:
+        end_as_new(current, asked)
+    outbound.continue_as_new(asked)
 
 
 def is_failure_exception(error: BaseException) -> bool:

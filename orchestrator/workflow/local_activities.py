@@ -20,8 +20,8 @@ from orchestrator.replay.context import current_run
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.local_activities import LocalActivity
 from orchestrator.replay.policies import to_options
+from orchestrator.units import checked_ms
 from orchestrator.wire.options import RetryOptions
-from orchestrator.workflow.activities import checked_ms
 
 _Arg = TypeVar("_Arg")
 _Result = TypeVar("_Result")

@@ -18,7 +18,8 @@ def info() -> Info:
     Raises:
         RuntimeError: the caller is not workflow code, as with every function of this module.
     """
-    return current_run().info
+    current = current_run()
+    return current.info if current.outbound is None else current.outbound.info()
 
 
 def in_workflow() -> bool:

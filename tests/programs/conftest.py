@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from types import ModuleType
 
 import pytest
 
 from orchestrator.client import Client, WorkflowHandle
+from orchestrator.client import Interceptor as ClientInterceptor
+from orchestrator.converter import DataConverter
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Replayer, Worker
+from orchestrator.worker import Interceptor, Replayer, Worker
 
 QUEUE = "programs"
 
@@ -25,16 +28,38 @@ class Stage:
     def client(self) -> Client:
         return self.environment.client
 
+    def with_client(
+        self,
+        *,
+        data_converter: DataConverter = DataConverter.default,
+        interceptors: Sequence[ClientInterceptor] = (),
+    ) -> Stage:
+        """The same servers, seen through another client."""
+        client = Client(
+            self.client.services, data_converter=data_converter, interceptors=interceptors
+        )
+        return Stage(WorkflowEnvironment.from_client(client))
+
     @asynccontextmanager
     async def playing(self, program: ModuleType) -> AsyncIterator[Client]:
         """A worker of the program runs inside; its runs are replayed at the end."""
         workflows: Sequence[type] = program.WORKFLOWS
         activities: Sequence[Callable[..., object]] = program.ACTIVITIES
-        async with Worker(
-            self.client, task_queue=QUEUE, workflows=workflows, activities=activities
-        ):
-            yield self.client
-        replayer = Replayer(workflows=workflows, data_converter=self.client.data_converter)
+        links = [one for one in self.client.interceptors if isinstance(one, Interceptor)]
+        with ThreadPoolExecutor(2) as threads:
+            async with Worker(
+                self.client,
+                task_queue=QUEUE,
+                workflows=workflows,
+                activities=activities,
+                activity_executor=threads,
+            ):
+                yield self.client
+        replayer = Replayer(
+            workflows=workflows,
+            data_converter=self.client.data_converter,
+            interceptors=links,
+        )
         async for run in self.client.list_workflows():
             handle: WorkflowHandle[object, object] = self.client.get_workflow_handle(
                 run.id, run_id=run.run_id
