@@ -41,8 +41,7 @@ class InterceptedRun(Protocol):
     handlers: Handlers
     operations: Operations
 
-    @property
-    def info(self) -> Info:
+    def own_info(self) -> Info:
         """What is known about the run."""
         ...
 
@@ -154,7 +153,7 @@ class _OutboundEnd(WorkflowOutboundInterceptor):
         continue_as_new(self._run, input)
 
     def info(self) -> Info:
-        return self._run.info
+        return self._run.own_info()
 
     def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:  # Any: its result
         return schedule_activity(self._run, input)

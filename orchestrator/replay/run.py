@@ -233,6 +233,10 @@ class WorkflowRun:
         """What workflow code may know about the run."""
         return info_of(self.facts, self.properties, first_task_ms=self._first_task_ms)
 
+    def own_info(self) -> Info:
+        """As `info`, past all interceptors."""
+        return self.info
+
     @property
     def is_cancelled(self) -> bool:
         """Whether somebody has asked the run to end."""
