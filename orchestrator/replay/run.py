@@ -35,6 +35,7 @@ from orchestrator.replay.facts import (
     Commands,
     Completion,
     RunFacts,
+    TaskFailure,
     is_whole,
     messages_of,
     recorded_ends,
@@ -167,6 +168,20 @@ class WorkflowRun:
     def has_begun(self) -> bool:
         """Whether its code was entered."""
         return self._primary is not None
+
+    @property
+    def is_doomed(self) -> bool:
+        """Whether its code is not that of its history, and the run is configured to fail for it:
+        its only command is that failure, in place of whatever history may lack."""
+        return self._doom is not None
+
+    def refuse(self, error: NondeterminismError) -> Completion:
+        """What comes of code that is not that of its history: the run fails, if it is configured
+        to, else its task."""
+        if not self.endings.is_failure(error):
+            return self.endings.task_failure(error)
+        self._doom = c.FailWorkflowExecution(failure=self.values.to_failure(error))
+        return Commands(commands=(self._doom,))
 
     @property
     def tainted(self) -> bool:
@@ -416,8 +431,10 @@ class WorkflowRun:
                     self.local.check_recorded(activation.local_running)
             except NondeterminismError as found:
                 error = explained(found, activation)
-        if isinstance(error, NondeterminismError) and self.endings.is_failure(error):
-            self._doom = c.FailWorkflowExecution(failure=self.values.to_failure(error))
+        if isinstance(error, NondeterminismError):
+            refused = self.refuse(error)
+            if isinstance(refused, TaskFailure):
+                return refused
         if self._doom is not None:
             # What is recorded stands; the first thing that is not becomes the failure.
             stands = activation.recorded is not None and activation.recorded_complete

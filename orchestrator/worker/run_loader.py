@@ -23,10 +23,10 @@ from orchestrator.exceptions import ConversionError, MalformedMessageError
 from orchestrator.ids import CommitToken, RunId, WorkflowId
 from orchestrator.limits import REPLAY_TURN_MS
 from orchestrator.relay.certainty import until_known
+from orchestrator.replay.control import NondeterminismError
 from orchestrator.replay.facts import Activation, Commands, RunFacts, TaskFailure
 from orchestrator.replay.partition import Partition, loop_version, partition
-from orchestrator.wire.events import HistoryEvent, WorkflowTaskFailureCause
-from orchestrator.wire.failure import ApplicationFailure, Failure
+from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.tasks import FirstRun
 from orchestrator.worker.border import Border
 from orchestrator.worker.context import WorkerContext
@@ -197,8 +197,11 @@ class RunLoader:
     ) -> Loaded | TaskFailure:
         """The commits that the newest task still lacks."""
         state = cached.state
-        if len(completion.commands) != state.commands_missing:
-            return _other_number(state, completion)
+        if len(completion.commands) != state.commands_missing and not cached.run.is_doomed:
+            refused = cached.run.refuse(_other_number(state, completion))
+            if isinstance(refused, TaskFailure):
+                return refused
+            completion = refused
         task = Task(
             identity=self._context.identity,
             now_ms=max(state.last_time_ms, activation.time_ms),
@@ -214,15 +217,9 @@ class RunLoader:
         )
 
 
-def _other_number(state: ExecutionState, completion: Commands) -> TaskFailure:
-    message = (
+def _other_number(state: ExecutionState, completion: Commands) -> NondeterminismError:
+    return NondeterminismError(
         f"history still lacks {state.commands_missing} command(s) of the task that event "
         f"{state.task_completed_event_id} completed, but the code asked for "
         f"{len(completion.commands)} more; deploy code that still makes these calls"
-    )
-    return TaskFailure(
-        cause=WorkflowTaskFailureCause.NONDETERMINISM,
-        failure=Failure(
-            message=message, detail=ApplicationFailure(error_type="NondeterminismError")
-        ),
     )

@@ -127,6 +127,24 @@ class Fewer:
         )
 
 
+@workflow.defn(name="Many", failure_exception_types=[workflow.NondeterminismError])
+class StrictlyFewer:
+    """As `Fewer`, and it fails its run for it."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await Fewer().run()
+
+
+@workflow.defn(name="Many", failure_exception_types=[workflow.NondeterminismError])
+class StrictlyOther:
+    """What `Many` must not become either: other calls. It fails its run for it."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.sleep(1)
+
+
 @workflow.defn
 class Hasty:
     """Ends as soon as it has begun, with what it has seen."""

@@ -18,12 +18,12 @@ from orchestrator.limits import CLOSE_REFUSALS_MAX, COMMIT_COMMANDS_MAX
 from orchestrator.ports.broker import ActivityQueue, Outgoing, StickyQueue, WorkflowQueue
 from orchestrator.ports.store import Committed, Refused
 from orchestrator.wire import codec
-from orchestrator.wire.events import WorkflowExecutionTerminated
+from orchestrator.wire.events import WorkflowExecutionFailed, WorkflowExecutionTerminated
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import WorkflowTask
 from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, Engine
-from tests.unit.worker.shop import Fewer
+from tests.unit.worker.shop import Fewer, StrictlyFewer, StrictlyOther
 from tests.unit.worker.workers import (
     Worker,
     append_signal,
@@ -376,6 +376,22 @@ async def test_other_code_between_two_parts_fails_the_task_and_the_right_code_go
     times = [e.time_ms async for page in bare.store.history(WORKFLOW, RUN) for e in page]
     assert times == sorted(times)
     assert await ask_for_text(bare, "asked") == '"all of them"'
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(StrictlyFewer, "asked for 100 more"), (StrictlyOther, "StartTimer")]
+)
+async def test_other_code_between_two_parts_fails_the_run_where_that_is_configured(
+    bare: Engine, monkeypatch: pytest.MonkeyPatch, code: type, said: str
+) -> None:
+    await half_written(bare, monkeypatch)
+    await Worker(bare, "w2", workflows=[code], takes_activities=False).open()
+    await bare.settle()
+    found = await view(bare)
+    assert found.status is RunStatus.FAILED
+    assert found.closing is not None
+    assert isinstance(found.closing.attributes, WorkflowExecutionFailed)
+    assert said in found.closing.attributes.failure.message
 
 
 async def test_a_run_ended_between_two_parts_can_still_be_asked(
