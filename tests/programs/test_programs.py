@@ -13,9 +13,11 @@ from tests.programs import (
     custom_decorator,
     dsl,
     polling,
+    resource_pool,
     safe_handlers,
     saga,
     sleep_for_days,
+    sliding_window,
     updatable_timer,
     waiting_for_handlers,
 )
@@ -23,9 +25,11 @@ from tests.programs.conftest import QUEUE, Stage
 from tests.programs.custom_decorator import Translation
 from tests.programs.dsl import Interpreter, Parallel, Plan, Sequence, Step
 from tests.programs.polling import ReportPolling
+from tests.programs.resource_pool import POOL_ID, Borrower, Pool, ResourcePool
 from tests.programs.safe_handlers import SERVED_BY_ONE_RUN, Cluster, ClusterManager
 from tests.programs.saga import Trip, TripSaga
 from tests.programs.sleep_for_days import PERIOD, Subscription
+from tests.programs.sliding_window import STARTED_BY_ONE_RUN, Batch, SlidingWindow
 from tests.programs.updatable_timer import Reminder
 from tests.programs.waiting_for_handlers import Account
 
@@ -154,3 +158,40 @@ async def test_the_end_waits_for_handlers_and_those_for_their_clean_up(
         with pytest.raises(WorkflowFailureError) as failed:
             await account.result()
         assert reason in str(failed.value.cause)
+
+
+async def test_borrowers_share_what_the_pool_has_and_all_of_it_comes_back(stage: Stage) -> None:
+    async with stage.playing(resource_pool) as client:
+        pool = await client.start_workflow(
+            ResourcePool.run, Pool(["left", "right"]), id=POOL_ID, task_queue=QUEUE
+        )
+        borrowers = [
+            await client.start_workflow(Borrower.run, id=f"b{number}", task_queue=QUEUE)
+            for number in range(6)
+        ]
+        used = await asyncio.gather(*(borrower.result() for borrower in borrowers))
+        await pool.signal(ResourcePool.close)
+        assert await pool.result() == 2
+    assert set(used) <= {"left", "right"}
+
+
+async def test_a_borrower_that_is_cancelled_gives_back_what_it_waits_for(stage: Stage) -> None:
+    async with stage.playing(resource_pool) as client:
+        pool = await client.start_workflow(ResourcePool.run, Pool([]), id=POOL_ID, task_queue=QUEUE)
+        borrower = await client.start_workflow(Borrower.run, id="b", task_queue=QUEUE)
+        await borrower.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await borrower.result()
+        await pool.signal(ResourcePool.close)
+        assert await pool.result() == 0
+
+
+async def test_a_batch_is_processed_through_its_window_over_several_runs(stage: Stage) -> None:
+    records = 2 * STARTED_BY_ONE_RUN + 3
+    async with stage.playing(sliding_window) as client:
+        batch = await client.start_workflow(
+            SlidingWindow.run, Batch(records, window=4), id="batch", task_queue=QUEUE
+        )
+        assert await batch.result() == records
+        runs = [run async for run in client.list_workflows() if run.id == "batch"]
+    assert len(runs) == 3
