@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from orchestrator.core.updates import requested
+from orchestrator.core.updates import UpdateRequest, requested
 from orchestrator.replay.facts import Activation
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
@@ -74,11 +74,7 @@ def _activation(
     activation = Activation(
         time_ms=started.time_ms,
         events=tuple(found.pending),
-        updates=tuple(
-            requested(event.attributes)
-            for event in recorded
-            if isinstance(event.attributes, e.WorkflowExecutionUpdateAccepted)
-        ),
+        updates=tuple(sorted(_updates(recorded), key=lambda update: update.after_event_id)),
         replaying=True,
         recorded=tuple(recorded),
         recorded_complete=len(recorded) == count,
@@ -92,6 +88,13 @@ def _activation(
     )
     found.activations.append(activation)
     found.pending = left_over
+
+
+def _updates(recorded: Iterable[HistoryEvent]) -> Iterator[UpdateRequest]:
+    """What was let in by a task."""
+    for event in recorded:
+        if isinstance(event.attributes, e.WorkflowExecutionUpdateAccepted):
+            yield requested(event.attributes)
 
 
 def loop_version(history: Iterable[HistoryEvent]) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator import workflow
 from orchestrator.common import RawValue
-from orchestrator.exceptions import ActivityError
+from orchestrator.exceptions import ActivityError, ApplicationError
 from orchestrator.wire.inbox import InboxBody
 from orchestrator.workflow import ActivityCancellationType
 from tests.replay.driver import Driven
@@ -365,3 +365,60 @@ class Generators:
                 break
         await call("after")
         return count
+
+
+@feature(
+    steps=[
+        lambda d: [d.updated("early", 1), d.updated("add", "a", id="1")],
+        lambda d: [
+            d.signaled("put", "s"),
+            d.updated("add", "b", id="2"),
+            d.updated("add", "", id="3"),
+            d.signaled("put", "t"),
+            d.updated("fetch", "c", id="4"),
+        ],
+        lambda d: [d.updated("add", "", id="5")],
+        lambda d: [d.updated("other", "x", id="6"), d.updated("who", id="7")],
+    ]
+)
+class Updates:
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    @workflow.run
+    async def run(self) -> list[str]:
+        workflow.set_update_handler("early", lambda number: number)
+        await workflow.wait_condition(lambda: len(self.items) >= 4)
+        workflow.set_dynamic_update_handler(self.rest)
+        await call("between")
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self.items
+
+    @workflow.update
+    def add(self, item: str) -> int:
+        self.items.append(item)
+        return len(self.items)
+
+    @add.validator
+    def check(self, item: str) -> None:
+        if not item:
+            raise ApplicationError("empty")
+
+    @workflow.update
+    async def fetch(self, item: str) -> str:
+        await asyncio.sleep(0)
+        got = await call("fetch")
+        self.items.append(item)
+        return got
+
+    @workflow.update
+    async def who(self) -> str:
+        info = workflow.current_update_info()
+        return "nobody" if info is None else info.id
+
+    @workflow.signal
+    def put(self, item: str) -> None:
+        self.items.append(item)
+
+    def rest(self, name: str, args: Sequence[RawValue]) -> str:
+        return f"{name} {len(args)}"

@@ -81,6 +81,17 @@ class Interpreter:
     async def also(self, program: Program) -> None:
         await self.do(program)
 
+    @workflow.update
+    async def change(self, program: Program) -> int:
+        self.signals += 1
+        await self.do(program)
+        return len(self.seen)
+
+    @change.validator
+    def may_change(self, program: Program) -> None:
+        if len(self.seen) % 3 == 1:
+            raise ApplicationError("not now")
+
     @workflow.query
     def look(self) -> list[Any]:
         return self.seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -38,11 +39,17 @@ def quiet() -> Iterator[None]:
 
 
 def live(driven: Driven, random: Random, extra: Program) -> None:
-    """A random life, in which signals count up or run another program."""
+    """A random life, in which signals count up or run another program, and updates do both unless
+    they are rejected."""
+    numbers = count(1)
 
     def signals() -> list[InboxBody]:
         found = [driven.signaled("add")] if random.random() < 0.3 else []
-        return [*found, driven.signaled("also", extra)] if random.random() < 0.1 else found
+        if random.random() < 0.1:
+            found.append(driven.signaled("also", extra))
+        for _ in range(random.choice([0, 0, 0, 1, 2])):
+            found.append(driven.updated("change", extra, id=f"u{next(numbers)}"))
+        return found
 
     play(driven, random, result_of=str, signals=signals)
 
@@ -55,10 +62,12 @@ def check_parts(driven: Driven, random: Random) -> None:
     for activation in activations[:length]:
         run.activate(activation)
     last, commands = activations[length], driven.tasks[length]
-    cut = random.randint(0, len(commands))
+    # Whatever brought updates that are let in is in the first part.
+    cut = random.randint(len(last.updates), len(commands))
     part = Activation(
         time_ms=last.time_ms,
         events=last.events,
+        updates=last.updates,
         replaying=True,
         recorded=(last.recorded or ())[:cut],
         recorded_complete=cut == len(commands),
@@ -68,7 +77,7 @@ def check_parts(driven: Driven, random: Random) -> None:
     assert run.evict()
 
 
-@pytest.mark.filterwarnings("ignore::orchestrator.workflow.UnfinishedSignalHandlersWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @thorough
 @given(programs, programs, st.integers(0, 1), st.randoms(use_true_random=False), st.uuids())
 def test_any_prefix_of_any_history_gives_the_recorded_commands(

@@ -22,6 +22,9 @@ from orchestrator.wire.events import WorkflowTaskFailureCause
 from orchestrator.workflow import HandlerUnfinishedPolicy
 from tests.replay.driver import CONVERTER, Driven, kinds
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::orchestrator.workflow.UnfinishedUpdateHandlersWarning"
+)
 CLOSE = timedelta(seconds=5)
 
 
