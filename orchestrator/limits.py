@@ -62,6 +62,11 @@ CHANGE_VERSIONS_MAX = 50
 MEMO_BYTES_MAX = 2 * 1024 * 1024
 """All notes of a run together; Temporal's bound is the same."""
 
+SUMMARY_BYTES_MAX = 400
+"""A static summary: one line in a listing. Temporal's bound is the same."""
+DETAILS_BYTES_MAX = 20_000
+"""Static details: a page. Temporal's bound is the same."""
+
 # A commit --------------------------------------------------------------------------------------
 COMMIT_COMMANDS_MAX = 200
 """Commands in one commit: 10 µs each in Lua keeps a script near 2 ms."""
@@ -154,6 +159,9 @@ LISTEN_PING_MS = 10_000
 """How often a connection that only listens asks whether it is still there."""
 UNLISTEN_AFTER_MS = 5_000
 """A channel without receivers is kept so long: the next waiting client subscribes to nothing."""
+CRON_DAYS_MAX = 5 * 366
+"""How far ahead the next time of a cron schedule is looked for."""
+CRON_INTERVAL_MIN_MS = 1_000
 DURATION_MS_MAX = 100 * 365 * 24 * 3600 * 1000
 """A time-out or delay of a start: 100 years are meant as "for ever", more is a mistaken unit."""
 RETENTION_MS = 7 * 24 * 3600 * 1000

@@ -6,9 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, Required, TypedDict
 
-from orchestrator.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from orchestrator.common import (
+    Priority,
+    RetryPolicy,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from orchestrator.core.start import StartOptions
 from orchestrator.definition.workflow import WorkflowDefinition
+from orchestrator.replay.policies import to_options
+from orchestrator.replay.search_attributes import to_priority, to_search_attributes
 from orchestrator.replay.values import Values
 from orchestrator.units import to_ms_or_none
 from orchestrator.wire.options import Conflict, Reuse
@@ -31,7 +39,19 @@ class WorkflowStartOptions(TypedDict, total=False):
     id_reuse_policy: WorkflowIDReusePolicy
     id_conflict_policy: WorkflowIDConflictPolicy
     start_delay: timedelta | None
+    """Holds the first task back; a signal or update ends it. Not together with `cron_schedule`."""
+    retry_policy: RetryPolicy | None
+    """A run that fails or times out is followed by a new one, after a back-off; None: by none."""
+    cron_schedule: str | None
+    """Each run is followed by one at the next time of the schedule: five fields, `@daily` and the
+    like, `@every 1h30m`; UTC, unless `CRON_TZ=Europe/Rome ` stands before."""
     memo: Mapping[str, Any] | None  # Any: user's values
+    search_attributes: TypedSearchAttributes | None
+    static_summary: str | None
+    """One line for people, in Markdown."""
+    static_details: str | None
+    """A page for people, in Markdown."""
+    priority: Priority | None
     request_id: str | None
     start_signal: str | None
     """Sent with the start, in the same write: to the open run if there is one (unless a conflict
@@ -68,6 +88,7 @@ def start_options(
     Raises:
         TypeError: an option is unknown or missing: what is misspelt must not be left out silently.
         ValueError: policies contradict each other, or a time is no time.
+        InvalidSearchAttributeError: a search attribute cannot be stored.
         ConversionError: an argument cannot be converted.
     """
     _check_names(options)
@@ -80,7 +101,7 @@ def start_options(
         conflict = WorkflowIDConflictPolicy.TERMINATE_EXISTING
     if options.get("start_signal") and conflict is WorkflowIDConflictPolicy.UNSPECIFIED:
         conflict = WorkflowIDConflictPolicy.USE_EXISTING
-    memo = options.get("memo") or {}
+    memo, retry_policy = options.get("memo") or {}, options.get("retry_policy")
     return StartOptions(
         workflow_id=options["id"],
         workflow_type=target.name,
@@ -93,6 +114,12 @@ def start_options(
         run_timeout_ms=to_ms_or_none(options.get("run_timeout")),
         task_timeout_ms=to_ms_or_none(options.get("task_timeout")),
         start_delay_ms=to_ms_or_none(options.get("start_delay")) or 0,
+        retry_policy=None if retry_policy is None else to_options(retry_policy),
+        cron_schedule=options.get("cron_schedule") or "",
+        search_attributes=to_search_attributes(options.get("search_attributes")),
+        static_summary=options.get("static_summary") or "",
+        static_details=options.get("static_details") or "",
+        priority=to_priority(options.get("priority")),
         memo={key: values.to_payloads([memo[key]])[0] for key in memo},
         identity=identity,
     )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from orchestrator.client.failures import WorkflowContinuedAsNewError, WorkflowFailureError
 from orchestrator.converter import DataConverter
+from orchestrator.core.relations import successor_of
 from orchestrator.exceptions import (
     CancelledError,
     RPCError,
@@ -55,11 +56,14 @@ async def closing_event(
             if closing is None:
                 await services.clock.wait(notice, timeout_ms=RESULT_REREAD_MS)
                 continue
-            if not isinstance(closing.attributes, e.WorkflowExecutionContinuedAsNew):
+            successor = successor_of(closing.attributes)
+            if successor is None:
                 return closing
-            target = RunId(closing.attributes.new_run_id)
             if not follow_runs:
-                raise WorkflowContinuedAsNewError(target)
+                if not isinstance(closing.attributes, e.WorkflowExecutionContinuedAsNew):
+                    return closing
+                raise WorkflowContinuedAsNewError(successor)
+            target = successor
     finally:
         try:
             await watch.close()

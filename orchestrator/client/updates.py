@@ -26,6 +26,7 @@ from orchestrator.client.failures import (
 )
 from orchestrator.client.results import not_found, not_open, patiently
 from orchestrator.converter import DataConverter
+from orchestrator.core.relations import successor_of
 from orchestrator.core.transition import Append
 from orchestrator.exceptions import (
     ApplicationError,
@@ -38,7 +39,6 @@ from orchestrator.limits import RESULT_REREAD_MS, UPDATE_REPLY_TTL_MS
 from orchestrator.ports.store import Appended, Duplicate, Full, NotOpen, UpdateView
 from orchestrator.relay.certainty import until_known
 from orchestrator.wire.events import (
-    WorkflowExecutionContinuedAsNew,
     WorkflowExecutionUpdateCompleted,
 )
 from orchestrator.wire.inbox import UpdateReceived
@@ -234,8 +234,9 @@ async def _successor(services: Services, sending: Sending, view: UpdateView) -> 
     store = services.store
     ending = await patiently(services, partial(store.ending, sending.workflow_id, view.run_id))
     closing = None if ending is None or ending.closing is None else ending.closing.attributes
-    if isinstance(closing, WorkflowExecutionContinuedAsNew) and sending.body.run_id is None:
-        return RunId(closing.new_run_id)
+    successor = None if closing is None else successor_of(closing)
+    if successor is not None and sending.body.run_id is None:
+        return successor
     raise RPCError(
         f"run {view.run_id!r} of workflow {sending.workflow_id!r} ended ({view.status.value}) "
         f"before it accepted update {sending.body.update_id!r}",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
+from orchestrator.core.chain import (
+    Following,
+    after_completion,
+    after_failure,
+    has_followers,
+    new_run,
+)
 from orchestrator.core.search_attributes import CHANGE_VERSION
-from orchestrator.core.state import ExecutionState
-from orchestrator.core.transition import Close, NewRun
-from orchestrator.exceptions import OrchestratorError
+from orchestrator.core.state import ExecutionState, started_of
+from orchestrator.core.transition import Close
 from orchestrator.ids import RunId
 from orchestrator.limits import WORKFLOW_TASK_TIMEOUT_MAX_MS
 from orchestrator.wire import commands as c
@@ -17,48 +24,56 @@ from orchestrator.wire.options import RunInitiator, RunStatus
 from orchestrator.wire.search_attributes import SearchAttributes
 
 
-class NotStartedError(OrchestratorError):
-    """A history without its first event: it was read while retention took it, or it is damaged."""
-
-
 def close_of(
     state: ExecutionState,
     command: c.CompleteWorkflowExecution | c.FailWorkflowExecution | c.CancelWorkflowExecution,
     *,
     unseen_messages: int,
+    now_ms: int,
+    mint: Callable[[], str],
 ) -> tuple[CommandEvent, Close]:
-    """The closing event of `command`, and the close. It is forced when messages stay unseen."""
+    """The closing event of `command`, and the close, with the run that follows a failure or in a
+    schedule. It is forced when messages stay unseen; a successor sees them."""
     task = state.task_completed_event_id
-    forced = unseen_messages > 0
-    nothing_left = _nothing_left(state) and started_of(state).parent is None
     match command:
         case c.CompleteWorkflowExecution():
-            completed = e.WorkflowExecutionCompleted(
+            following = after_completion(state, command.result, now_ms=now_ms, mint=mint)
+            event: CommandEvent = e.WorkflowExecutionCompleted(
                 result=command.result,
+                new_execution_run_id=following.run_id,
                 task_completed_event_id=task,
                 unseen_messages=unseen_messages,
             )
-            return completed, Close(
-                status=RunStatus.COMPLETED, forced=forced, nothing_left=nothing_left
-            )
+            status = RunStatus.COMPLETED
         case c.FailWorkflowExecution():
-            failed = e.WorkflowExecutionFailed(
+            following = after_failure(state, command.failure, now_ms=now_ms, mint=mint)
+            event = e.WorkflowExecutionFailed(
                 failure=command.failure,
+                retry_outcome=following.outcome if has_followers(started_of(state)) else None,
+                new_execution_run_id=following.run_id,
                 task_completed_event_id=task,
                 unseen_messages=unseen_messages,
             )
-            return failed, Close(status=RunStatus.FAILED, forced=forced, nothing_left=nothing_left)
+            status = RunStatus.FAILED
         case c.CancelWorkflowExecution():
-            canceled = e.WorkflowExecutionCanceled(
+            following = Following()
+            event = e.WorkflowExecutionCanceled(
                 details=command.details,
                 task_completed_event_id=task,
                 unseen_messages=unseen_messages,
             )
-            return canceled, Close(
-                status=RunStatus.CANCELED, forced=forced, nothing_left=nothing_left
-            )
+            status = RunStatus.CANCELED
         case _ as unknown:
             assert_never(unknown)
+    successor = following.successor
+    told = successor is not None or started_of(state).parent is None
+    return event, Close(
+        status=status,
+        forced=unseen_messages > 0,
+        successor=successor,
+        keep_inbox=successor is not None,
+        nothing_left=_nothing_left(state) and told,
+    )
 
 
 def continue_as_new(
@@ -104,9 +119,7 @@ def continue_as_new(
         parent=before.parent,
         root=before.root,
     )
-    successor = NewRun(
-        run_id=run_id, started=started, run_timeout_ms=run_timeout_ms(started, now_ms=now_ms)
-    )
+    successor = new_run(run_id, started, now_ms=now_ms)
     event = e.WorkflowExecutionContinuedAsNew(
         new_run_id=run_id,
         workflow_type=workflow_type,
@@ -117,30 +130,11 @@ def continue_as_new(
     )
     return event, Close(
         status=RunStatus.CONTINUED_AS_NEW,
+        forced=True,
         successor=successor,
         keep_inbox=True,
         nothing_left=_nothing_left(state),
     )
-
-
-def run_timeout_ms(started: WorkflowExecutionStarted, *, now_ms: int) -> int | None:
-    """Milliseconds from `now_ms` until the nearer of run time-out and chain deadline; None:
-    never."""
-    times = [] if started.run_timeout_ms is None else [started.run_timeout_ms]
-    if started.execution_deadline_ms is not None:
-        times.append(max(0, started.execution_deadline_ms - now_ms))
-    return min(times, default=None)
-
-
-def started_of(state: ExecutionState) -> WorkflowExecutionStarted:
-    """The first event's attributes.
-
-    Raises:
-        NotStartedError: the state was folded from nothing.
-    """
-    if state.started is None:
-        raise NotStartedError(f"run {state.run_id!r} has no first event; read its history again")
-    return state.started
 
 
 def _without_versions(state: ExecutionState) -> SearchAttributes:

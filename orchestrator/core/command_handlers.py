@@ -90,7 +90,9 @@ def handle(
         case (
             c.CompleteWorkflowExecution() | c.FailWorkflowExecution() | c.CancelWorkflowExecution()
         ):
-            event, close = close_of(state, command, unseen_messages=unseen_messages)
+            event, close = close_of(
+                state, command, unseen_messages=unseen_messages, now_ms=now_ms, mint=mint
+            )
             _record(state, event, wishes, now_ms=now_ms)
             _close(wishes, close)
         case _ as unknown:

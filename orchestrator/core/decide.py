@@ -12,13 +12,12 @@ from itertools import takewhile
 
 from msgspec.structs import replace
 
-from orchestrator.core.close import started_of
 from orchestrator.core.command_handlers import Wishes, handle
 from orchestrator.core.fold import apply
 from orchestrator.core.history_size import suggests_continue_as_new
 from orchestrator.core.intake import Intake
 from orchestrator.core.patches import patch_ids
-from orchestrator.core.state import ExecutionState
+from orchestrator.core.state import ExecutionState, started_of
 from orchestrator.core.transition import TaskFailure, Transition
 from orchestrator.ids import CommitToken, EventId, Mark
 from orchestrator.limits import (

@@ -11,9 +11,16 @@ from typing import TypeVar
 
 import msgspec
 
-from orchestrator.core.close import run_timeout_ms
-from orchestrator.core.transition import NewRun, StartRun
-from orchestrator.exceptions import PayloadTooLargeError, RPCError, RPCStatusCode
+from orchestrator.core.chain import new_run
+from orchestrator.core.cron import CronScheduleError, next_cron_ms
+from orchestrator.core.search_attributes import checked
+from orchestrator.core.transition import StartRun
+from orchestrator.exceptions import (
+    InvalidSearchAttributeError,
+    PayloadTooLargeError,
+    RPCError,
+    RPCStatusCode,
+)
 from orchestrator.ids import (
     RunId,
     check_name,
@@ -21,9 +28,12 @@ from orchestrator.ids import (
     check_workflow_id,
 )
 from orchestrator.limits import (
+    DETAILS_BYTES_MAX,
     DURATION_MS_MAX,
     INLINE_ENTRY_BYTES_MAX,
+    MEMO_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
+    SUMMARY_BYTES_MAX,
     WORKFLOW_TASK_TIMEOUT_MAX_MS,
     WORKFLOW_TASK_TIMEOUT_MS,
 )
@@ -35,8 +45,9 @@ from orchestrator.wire.events import (
     WorkflowExecutionTerminated,
 )
 from orchestrator.wire.messages import StartRequest
-from orchestrator.wire.options import Conflict, RetryOptions, Reuse
+from orchestrator.wire.options import Conflict, Priority, RetryOptions, Reuse
 from orchestrator.wire.payload import Header, Payload
+from orchestrator.wire.search_attributes import SearchAttributes
 from orchestrator.wire.tasks import FirstRun
 
 
@@ -57,6 +68,11 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     start_delay_ms: int = 0
     retry_policy: RetryOptions | None = None
     memo: dict[str, Payload] = {}
+    search_attributes: SearchAttributes = {}
+    cron_schedule: str = ""
+    static_summary: str = ""
+    static_details: str = ""
+    priority: Priority = Priority()
     identity: str = ""
     parent: ParentExecution | None = None
     """Of a child. Its refusal is remembered: it may be asked for again, but was answered."""
@@ -68,7 +84,8 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
 
     Raises:
         InvalidNameError: an id, type or queue cannot be one.
-        RPCError: INVALID_ARGUMENT, a time is negative or over 100 years.
+        RPCError: INVALID_ARGUMENT, a time is negative or over 100 years, a cron schedule or search
+            attribute is none, or a text or the memo is too large.
     """
     workflow_id = check_workflow_id(options.workflow_id)
     run_id = RunId(check_name("request id", options.request_id))
@@ -85,8 +102,13 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
         identity=options.identity,
         retry_policy=options.retry_policy,
         first_run_id=run_id,
-        first_task_backoff_ms=_duration("start_delay_ms", options.start_delay_ms) or 0,
-        memo=options.memo,
+        first_task_backoff_ms=_first_delay_ms(options, now_ms=now_ms),
+        memo=_memo(options.memo),
+        search_attributes=_attributes(options.search_attributes),
+        cron_schedule=options.cron_schedule,
+        static_summary=_text("static_summary", options.static_summary, SUMMARY_BYTES_MAX),
+        static_details=_text("static_details", options.static_details, DETAILS_BYTES_MAX),
+        priority=options.priority,
         parent=options.parent,
         root=options.root,
     )
@@ -97,7 +119,7 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
         )
     return StartRun(
         workflow_id=workflow_id,
-        run=_new_run(run_id, started, now_ms=now_ms),
+        run=new_run(run_id, started, now_ms=now_ms),
         attach=options.conflict is Conflict.USE_EXISTING,
         terminate=terminate,
         after_completed=options.reuse is Reuse.ALLOW_DUPLICATE,
@@ -130,6 +152,11 @@ def options_of(request: StartRequest) -> StartOptions:
         start_delay_ms=request.start_delay_ms or 0,
         retry_policy=None if request.retry_policy is None else _retries(request.retry_policy),
         memo={key: _payload(f"memo {key!r}", value) for key, value in request.memo.items()},
+        search_attributes=dict(request.search_attributes),
+        cron_schedule=request.cron_schedule,
+        static_summary=request.static_summary,
+        static_details=request.static_details,
+        priority=Priority(**msgspec.structs.asdict(request.priority)),
         identity="gateway",
     )
 
@@ -143,18 +170,38 @@ def first_run_of(start: StartRun, *, token: str, now_ms: int) -> FirstRun | None
     return FirstRun(run_id=start.run.run_id, token=token, time_ms=now_ms, started=started)
 
 
-def _new_run(run_id: RunId, started: WorkflowExecutionStarted, *, now_ms: int) -> NewRun:
-    timeout_ms = run_timeout_ms(started, now_ms=now_ms)
-    delay_ms = started.first_task_backoff_ms
-    if timeout_ms is not None and started.run_timeout_ms is not None:
-        # A run's time begins with its first task; the chain's deadline stands.
-        timeout_ms = min(
-            started.run_timeout_ms + delay_ms,
-            started.execution_timeout_ms or started.run_timeout_ms + delay_ms,
-        )
-    return NewRun(
-        run_id=run_id, started=started, run_timeout_ms=timeout_ms, first_task_delay_ms=delay_ms
-    )
+def _first_delay_ms(options: StartOptions, *, now_ms: int) -> int:
+    delay_ms = _duration("start_delay_ms", options.start_delay_ms) or 0
+    if not options.cron_schedule:
+        return delay_ms
+    if delay_ms:
+        raise _invalid("start_delay_ms: a cron schedule has its own times; give one of the two")
+    try:
+        due_ms = next_cron_ms(options.cron_schedule, started_ms=now_ms, now_ms=now_ms)
+    except CronScheduleError as error:
+        raise _invalid(str(error)) from error
+    return 0 if due_ms is None else due_ms - now_ms
+
+
+def _attributes(attributes: SearchAttributes) -> SearchAttributes:
+    try:
+        return checked(attributes)
+    except InvalidSearchAttributeError as error:
+        raise _invalid(str(error)) from error
+
+
+def _memo(memo: dict[str, Payload]) -> dict[str, Payload]:
+    size_bytes = sum(len(name.encode()) + len(memo[name].data) for name in memo)
+    if size_bytes > MEMO_BYTES_MAX:
+        raise PayloadTooLargeError("the memo", size_bytes, MEMO_BYTES_MAX)
+    return memo
+
+
+def _text(name: str, text: str, bytes_max: int) -> str:
+    size_bytes = len(text.encode(errors="surrogatepass"))
+    if size_bytes > bytes_max:
+        raise _invalid(f"{name}: expected at most {bytes_max} bytes, found {size_bytes}")
+    return text
 
 
 def _duration(name: str, value_ms: int | None, *, least_ms: int = 0) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from orchestrator.exceptions import OrchestratorError
 from orchestrator.ids import RunId, WorkflowId
 from orchestrator.wire.events import (
     ActivityTaskScheduled,
@@ -22,6 +23,10 @@ from orchestrator.wire.relation_events import (
     StartChildWorkflowExecutionInitiated,
 )
 from orchestrator.wire.search_attributes import SearchAttribute
+
+
+class NotStartedError(OrchestratorError):
+    """A history without its first event: it was read while retention took it, or it is damaged."""
 
 
 @dataclass(slots=True)
@@ -116,3 +121,14 @@ class ExecutionState:
     def is_open(self) -> bool:
         """Whether anything may still happen."""
         return self.status is RunStatus.RUNNING
+
+
+def started_of(state: ExecutionState) -> WorkflowExecutionStarted:
+    """The first event's attributes.
+
+    Raises:
+        NotStartedError: the state was folded from nothing.
+    """
+    if state.started is None:
+        raise NotStartedError(f"run {state.run_id!r} has no first event; read its history again")
+    return state.started

@@ -68,13 +68,16 @@ class NewRun(_Record, frozen=True, kw_only=True):
     """A run to be made: its first event, whose time the store sets to now.
 
     `run_timeout_ms` is the nearest of run and chain time-out, relative to now;
-    `first_task_delay_ms` holds the first workflow task back (start delay, back-off of a retry).
+    `first_task_delay_ms` holds the first workflow task back. A message ends a start delay at once;
+    a back-off (`is_backoff`: of a retry, of a schedule, asked for by continue-as-new) is ended by a
+    request to cancel only.
     """
 
     run_id: RunId
     started: WorkflowExecutionStarted
     run_timeout_ms: int | None = None
     first_task_delay_ms: int = 0
+    is_backoff: bool = False
 
 
 class StartMessage(_Record, frozen=True, kw_only=True):
@@ -173,8 +176,8 @@ class UpdateAnswer(_Record, frozen=True, kw_only=True):
 class Close(_Record, frozen=True, kw_only=True):
     """The run ends with the last event of the transition.
 
-    Unless `forced`, the store refuses while there are messages the transition has not consumed, and
-    writes nothing. A successor takes over inbox and head in the same write and is never refused.
+    Unless `forced` (as continue-as-new always is), the store refuses while there are messages the
+    transition has not consumed, and writes nothing. A successor is made in the same write.
     """
 
     status: RunStatus
@@ -184,7 +187,7 @@ class Close(_Record, frozen=True, kw_only=True):
     """No timer, activity or child is pending, and no parent is to be told: the store does at once
     what otherwise `after_close` would do later, so that an ordinary end costs one write."""
     keep_inbox: bool = False
-    """Continue-as-new: what is unread stays for the successor. Otherwise it goes with the run."""
+    """What is unread stays for the successor. Otherwise it goes with the run."""
 
 
 class Transition(_Record, frozen=True, kw_only=True):
@@ -242,7 +245,8 @@ class ForcedClose(_Record, frozen=True, kw_only=True):
     """End a run without its token: terminate, run time-out.
 
     The store takes the next event id itself. `run_id` None means the newest run. With
-    `due_only` (a time-out) the store refuses until the run's own row is due.
+    `due_only` (a time-out) the store refuses until the run's own row is due, with
+    `expected_last_event_id` when the history has grown since. A successor gets what is unread.
     """
 
     workflow_id: WorkflowId
@@ -252,6 +256,7 @@ class ForcedClose(_Record, frozen=True, kw_only=True):
     first_run_id: RunId | None = None
     successor: NewRun | None = None
     due_only: bool = False
+    expected_last_event_id: EventId | None = None
 
 
 class AttemptName(_Record, frozen=True, kw_only=True):

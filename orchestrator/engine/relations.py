@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from orchestrator.core.close import started_of
 from orchestrator.core.fold import apply
 from orchestrator.core.relations import (
     ExternalInitiated,
@@ -29,7 +28,7 @@ from orchestrator.core.relations import (
     watch_in_ms,
 )
 from orchestrator.core.start import start_of
-from orchestrator.core.state import ExecutionState, PendingChild
+from orchestrator.core.state import ExecutionState, PendingChild, started_of
 from orchestrator.core.transition import Answer, Append, ForcedClose
 from orchestrator.ids import EventId, RunId, WorkflowId
 from orchestrator.limits import CHILD_RUNS_MAX, EXTERNAL_FULL_RETRY_MS, ROW_LEASE_MS

@@ -24,6 +24,8 @@ from orchestrator.core.attempts import (
     lost,
     task_of,
 )
+from orchestrator.core.chain import has_followers, time_out
+from orchestrator.core.fold import fold
 from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import AttemptName, ForcedClose, Redispatch
 from orchestrator.engine.backlog import Backlog
@@ -88,7 +90,7 @@ class Timers:
             case DueKind.ACTIVITY:
                 await self._judge(row, now_ms=now_ms)
             case DueKind.RUN_TIMEOUT:
-                await self._time_out(row)
+                await self._time_out(row, now_ms=now_ms)
             case DueKind.AFTER_CLOSE:
                 armed = await self._relations.after_close(row, now_ms=now_ms)
                 await self._store.after_close_done(row, retention_ms=self._retention_ms)
@@ -105,17 +107,27 @@ class Timers:
         if isinstance(answer, Appended) and answer.wake is not None:
             self._dispatcher.wake(row.workflow_id, answer.wake)
 
-    async def _time_out(self, row: DueRow) -> None:
-        close = ForcedClose(
+    async def _time_out(self, row: DueRow, *, now_ms: int) -> None:
+        answer = await self._store.force_close(await self._end_of(row, now_ms=now_ms))
+        if isinstance(answer, Closed) and answer.woken is not None:
+            self._dispatcher.wake(row.workflow_id, answer.woken)
+
+    async def _end_of(self, row: DueRow, *, now_ms: int) -> ForcedClose:
+        """The close of a run whose time is over. Its history is read only if a run may follow."""
+        first = await self._store.event(row.workflow_id, row.run_id, 1)
+        started = None if first is None else first.attributes
+        if isinstance(started, WorkflowExecutionStarted) and has_followers(started):
+            pages = self._store.history(row.workflow_id, row.run_id)
+            history = [event async for page in pages for event in page]
+            if history:
+                return time_out(fold(row.workflow_id, row.run_id, history), now_ms=now_ms)
+        return ForcedClose(
             workflow_id=row.workflow_id,
             run_id=row.run_id,
             event=WorkflowExecutionTimedOut(),
             status=RunStatus.TIMED_OUT,
             due_only=True,
         )
-        answer = await self._store.force_close(close)
-        if isinstance(answer, Closed) and answer.woken is not None:
-            self._dispatcher.wake(row.workflow_id, answer.woken)
 
     async def _judge(self, row: DueRow, *, now_ms: int) -> None:
         record, event = await asyncio.gather(

@@ -15,12 +15,23 @@ import msgspec
 
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
-from orchestrator.wire.options import RetryOptions, RunStatus
+from orchestrator.wire.options import Priority, RetryOptions, RunStatus
 from orchestrator.wire.payload import Payload
+from orchestrator.wire.search_attributes import SearchAttribute
 
 
 class RetryPolicyRequest(RetryOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A retry policy as requests give it: what is left out has its default."""
+
+
+class SearchAttributeRequest(
+    SearchAttribute, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """A search attribute as requests give it: its type's name and its value."""
+
+
+class PriorityRequest(Priority, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A priority as requests give it."""
 
 
 class StartRequest(
@@ -53,6 +64,11 @@ class StartRequest(
     start_delay_ms: int | None = None
     retry_policy: RetryPolicyRequest | None = None
     memo: dict[str, msgspec.Raw] = {}
+    search_attributes: dict[str, SearchAttributeRequest] = {}
+    cron_schedule: str = ""
+    static_summary: str = ""
+    static_details: str = ""
+    priority: PriorityRequest = PriorityRequest()
 
 
 Request: TypeAlias = StartRequest

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from orchestrator.core.close import started_of
 from orchestrator.core.history_size import bytes_of
+from orchestrator.core.state import started_of
 from orchestrator.core.transition import Transition
 from orchestrator.exceptions import MalformedMessageError, UnavailableError
 from orchestrator.ids import WorkflowId

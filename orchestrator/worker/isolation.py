@@ -21,11 +21,11 @@ import msgspec
 
 import orchestrator
 from orchestrator.converter import DataConverter
-from orchestrator.core.close import started_of
 from orchestrator.core.decide import activation_time_ms
 from orchestrator.core.fold import fold
 from orchestrator.core.history_size import bytes_at_end, bytes_of, suggests_continue_as_new
 from orchestrator.core.intake import intake
+from orchestrator.core.state import started_of
 from orchestrator.definition.registry import Registry
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import ConversionError

@@ -115,7 +115,12 @@ class Publications:
             for activity in part.activities
             if activity.due_at_ms < activity.scheduled_at_ms + DISPATCH_REPEATS_MS[0]
         ]
-        if part.close is not None and not part.close.nothing_left:
-            soon.append(now_ms)
+        if part.close is not None:
+            if not part.close.nothing_left:
+                soon.append(now_ms)
+            successor = part.close.successor
+            delay_ms = 0 if successor is None else successor.first_task_delay_ms
+            if 0 < delay_ms <= DRIVEN_BY_ARMER_MS:
+                soon.append(now_ms + delay_ms)
         for due_at_ms in soon:
             self._context.expect_due(part.workflow_id, due_at_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.close import started_of
+from orchestrator.core.state import started_of
 from orchestrator.exceptions import ConversionError, UnavailableError
 from orchestrator.ids import CommitToken, RunId, WorkflowId
 from orchestrator.limits import STALE_IN_A_ROW_MAX

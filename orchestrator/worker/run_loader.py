@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from orchestrator.core.close import started_of
 from orchestrator.core.decide import LOOP_VERSION, Task, decide_rest
 from orchestrator.core.fold import fold
 from orchestrator.core.history_size import bytes_at_end
-from orchestrator.core.state import ExecutionState
+from orchestrator.core.state import ExecutionState, started_of
 from orchestrator.core.transition import Transition
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import ConversionError, MalformedMessageError

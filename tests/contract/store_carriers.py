@@ -139,7 +139,7 @@ def new_run(run_id: str = "run-1", **fields: Any) -> NewRun:  # Any: fields of N
 def start_of(run_id: str = "run-1", **fields: Any) -> StartRun:  # Any: fields of both
     run_fields = {
         name: fields.pop(name)
-        for name in ("run_timeout_ms", "first_task_delay_ms")
+        for name in ("run_timeout_ms", "first_task_delay_ms", "is_backoff")
         if name in fields
     }
     return StartRun(workflow_id=W, run=new_run(run_id, **run_fields), **fields)

@@ -241,7 +241,12 @@ async def test_continue_as_new_keeps_what_is_unread(carrier: Carrier) -> None:
     await carrier.store.start(start_of(run_timeout_ms=60_000))
     synced = await sync(carrier.store)
     await carrier.store.append(signal())
-    close = Close(status=RunStatus.CONTINUED_AS_NEW, successor=new_run("run-2"), keep_inbox=True)
+    close = Close(
+        status=RunStatus.CONTINUED_AS_NEW,
+        forced=True,
+        successor=new_run("run-2"),
+        keep_inbox=True,
+    )
     transition = commit_of(synced, "t1", close=close)
     for _ in range(2):
         answer = await carrier.store.commit(transition)

@@ -54,7 +54,7 @@ from orchestrator.ports.store import (
     Synced,
     Wake,
 )
-from orchestrator.wire.inbox import UpdateReceived
+from orchestrator.wire.inbox import CancelReceived, UpdateReceived
 from orchestrator.wire.options import RunStatus
 
 
@@ -124,6 +124,8 @@ class MemoryRuns(MemoryReads):
         )
         if append.operation_id is not None:
             state.remember(workflow, append.operation_id)
+        if workflow.row is not None and isinstance(append.body, CancelReceived):
+            workflow.row.delayed |= workflow.row.waiting
         return Appended(
             run_id=workflow.head.run_id,
             number=entry.number,
@@ -170,7 +172,8 @@ class MemoryRuns(MemoryReads):
         """See `RunStore.hand_back`."""
         now_ms = self._state.now_ms()
         workflow = self._state.workflows.get(workflow_id)
-        if workflow is None or workflow.row is None or workflow.row.delayed:
+        row = None if workflow is None else workflow.row
+        if workflow is None or row is None or row.delayed or row.waiting:
             return
         workflow.row = WakeupRow(now_ms + delay_ms, now_ms, published=False)
         workflow.set_head(sticky=None)
@@ -191,7 +194,7 @@ class MemoryRuns(MemoryReads):
             return Stale(now_ms=now_ms)
         close = transition.close
         unseen = sum(number > transition.consumed_to for number in workflow.messages)
-        if close is not None and not close.forced and close.successor is None and unseen:
+        if close is not None and not close.forced and unseen:
             return Refused(now_ms=now_ms, unseen=unseen)
         self._write(workflow, transition, now_ms)
         if close is None:
@@ -257,9 +260,16 @@ class MemoryRuns(MemoryReads):
         if refusal is not None:
             return refusal
         due_at_ms = state.timers.get((DueKind.RUN_TIMEOUT, close.workflow_id, target, EventId(0)))
-        if close.due_only and (due_at_ms is None or due_at_ms > now_ms):
+        moved = close.expected_last_event_id not in (None, workflow.head.last_event_id)
+        if moved or (close.due_only and (due_at_ms is None or due_at_ms > now_ms)):
             return NotOpen(run_id=target, status=RunStatus.RUNNING, now_ms=now_ms)
-        state.force(close.workflow_id, close.event, status=close.status, now_ms=now_ms)
+        state.force(
+            close.workflow_id,
+            close.event,
+            status=close.status,
+            now_ms=now_ms,
+            keep_inbox=close.successor is not None,
+        )
         woken = None
         if close.successor is not None:
             woken = state.make_run(

@@ -46,12 +46,14 @@ from orchestrator.wire.options import RunStatus
 @dataclass(slots=True)
 class WakeupRow:
     """A row of `wakeups`. `published` is false while it is held back by a delay or a back-off;
-    an append wakes a row that is `delayed` and leaves one that backs off alone."""
+    an append wakes a row that is `delayed` and leaves one that backs off alone. A run that was not
+    begun yet is `waiting` while its back-off lasts: a request to cancel makes it `delayed`."""
 
     due_at_ms: int
     since_ms: int
     published: bool = True
     delayed: bool = False
+    waiting: bool = False
     repeats: int = 0
 
 
@@ -227,7 +229,13 @@ class MemoryState:
             self.timers[key] = now_ms + run.run_timeout_ms
         if run.first_task_delay_ms > 0:
             due = now_ms + run.first_task_delay_ms
-            workflow.row = WakeupRow(due, now_ms, published=False, delayed=True)
+            workflow.row = WakeupRow(
+                due,
+                now_ms,
+                published=False,
+                delayed=not run.is_backoff,
+                waiting=run.is_backoff,
+            )
             return None
         workflow.row = called_row(now_ms)
         return wake_of(workflow, entry)
@@ -302,7 +310,13 @@ class MemoryState:
         self.timers[key] = now_ms + retention_ms
 
     def force(
-        self, workflow_id: WorkflowId, event: EventAttributes, *, status: RunStatus, now_ms: int
+        self,
+        workflow_id: WorkflowId,
+        event: EventAttributes,
+        *,
+        status: RunStatus,
+        now_ms: int,
+        keep_inbox: bool = False,
     ) -> None:
         """Close the newest run by the next event id, whatever its code was doing."""
         workflow = self.workflows[workflow_id]
@@ -311,7 +325,7 @@ class MemoryState:
         event_id = EventId(head.last_event_id + 1)
         record.history.append(HistoryEvent(event_id=event_id, time_ms=now_ms, attributes=event))
         workflow.set_head(last_event_id=event_id, token=CommitToken(self.mint()))
-        self.end_run(workflow, record, status=status, now_ms=now_ms)
+        self.end_run(workflow, record, status=status, now_ms=now_ms, keep_inbox=keep_inbox)
 
 
 def called_row(now_ms: int) -> WakeupRow:

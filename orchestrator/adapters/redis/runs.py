@@ -44,7 +44,7 @@ from orchestrator.ports.store import (
 )
 from orchestrator.wire.codec import encode
 from orchestrator.wire.events import ClosingEvent
-from orchestrator.wire.inbox import FirstTask
+from orchestrator.wire.inbox import CancelReceived, FirstTask
 from orchestrator.wire.options import RunStatus
 
 _Fields = dict[str, Any]  # Any: what msgpack carries
@@ -120,6 +120,7 @@ class RedisRuns(RedisReads):
             "operation_id": append.operation_id,
             "run_id": append.run_id,
             "first_run_id": append.first_run_id,
+            "ends_waiting": isinstance(append.body, CancelReceived) or None,
         }
         fields = {name: value for name, value in fields.items() if value is not None}
         keys = self._keys.for_script(append.workflow_id, append.run_id or RunId(""))
@@ -241,12 +242,16 @@ class RedisRuns(RedisReads):
             fields["run_id"] = close.run_id
         if close.first_run_id is not None:
             fields["first_run_id"] = close.first_run_id
+        if close.expected_last_event_id is not None:
+            fields["expected_last_event_id"] = close.expected_last_event_id
         if successor is not None:
             fields["run"] = self._new_run(close.workflow_id, successor)
         target = close.run_id or RunId("")
         while True:
             fields["expected_run_id"] = target
-            fields["close"] = self._forced(close.workflow_id, target, close.event, close.status)
+            fields["close"] = self._forced(close.workflow_id, target, close.event, close.status) | {
+                "keep_inbox": successor is not None
+            }
             keys = self._keys.for_script(
                 close.workflow_id,
                 target,
@@ -278,6 +283,7 @@ class RedisRuns(RedisReads):
             "member": member(workflow_id, run.run_id),
             "timeout_row": row(DueKind.RUN_TIMEOUT, workflow_id, run.run_id),
             "delay_ms": run.first_task_delay_ms,
+            "delayed_as": "waiting" if run.is_backoff else "delayed",
             "retention_row": row(DueKind.RETENTION, workflow_id, run.run_id),
             "retention_ms": self._retention_ms,
         }

@@ -26,7 +26,7 @@ if a.consumed_mark then
 elseif tonumber(head.consumed) ~= a.consumed_to then
   return answer{kind = 'stale'}
 end
-if a.close and not a.close.forced and not a.run and tonumber(head.message_last) > a.consumed_to then
+if a.close and not a.close.forced and tonumber(head.message_last) > a.consumed_to then
   local unseen = 0
   for _, entry in ipairs(redis.call('XRANGE', INBOX, '(' .. last, '+')) do
     if entry[2][9] == 'message' then unseen = unseen + 1 end

@@ -2,7 +2,7 @@
 -- force_close.lua: end a run whose code is not asked.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- ARGV[1]: a msgpack map of workflow_id, expected_run_id, close, token, due_only, mark,
---   first_repeat_ms; optional run_id, first_run_id, run
+--   first_repeat_ms; optional run_id, first_run_id, run, expected_last_event_id
 -- Returns: closed | not_open | moved (the newest run is another one: its keys are needed)
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -19,7 +19,8 @@ end
 local refusal = not_open(head)
 if refusal then return answer(refusal) end
 local due = redis.call('ZSCORE', TIMERS, a.close.timeout_row)
-if a.due_only and (not due or tonumber(due) > now) then
+local moved = a.expected_last_event_id and tonumber(head.last_event_id) ~= a.expected_last_event_id
+if moved or a.due_only and (not due or tonumber(due) > now) then
   return answer{kind = 'not_open', run_id = target, status = 'running'}
 end
 force(head, a.close, a.token)

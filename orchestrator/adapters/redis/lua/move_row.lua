@@ -5,7 +5,7 @@
 -- Returns: done
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
-if head.row and head.row ~= 'delayed' then
+if head.row and head.row ~= 'delayed' and head.row ~= 'waiting' then
   if a.hand_back then
     set_row(head, 'backing_off', now + a.delay_ms)
     drop_from_head(head, {'sticky'})
