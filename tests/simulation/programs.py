@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from orchestrator import workflow
+from orchestrator import activity, workflow
+from orchestrator.exceptions import ApplicationError
 
 CLOSE = timedelta(seconds=10)
 ITEMS_PER_RUN = 5
@@ -106,4 +107,59 @@ class Child:
         self.may_leave = True
 
 
-ALL = [Busy, Family, Child]
+@activity.defn
+async def measure(number: int) -> int:
+    return number
+
+
+@workflow.defn
+class Updated:
+    """Is sent signals and updates; uses local activities, a patch and notes."""
+
+    @workflow.init
+    def __init__(self, seen: list[str]) -> None:
+        self.seen = seen
+        self.most = len(seen) + ITEMS_PER_RUN
+        self.is_over = False
+
+    @workflow.run
+    async def run(self, seen: list[str]) -> list[str]:
+        while not self.is_over and len(self.seen) < self.most:
+            assert await asyncio.gather(*(self._measure(number) for number in range(3))) == [
+                0,
+                1,
+                2,
+            ]
+            if workflow.patched("notes"):
+                workflow.upsert_memo({"seen": len(self.seen)})
+            await workflow.execute_activity("pay", 1, start_to_close_timeout=CLOSE)
+            await asyncio.sleep(0.4)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if not self.is_over:
+            workflow.continue_as_new(self.seen)
+        return self.seen
+
+    @workflow.signal
+    def add(self, item: str) -> None:
+        self.seen.append(item)
+
+    @workflow.signal
+    def finish(self) -> None:
+        self.is_over = True
+
+    @workflow.update
+    async def put(self, item: str) -> int:
+        self.seen.append(item)
+        await workflow.execute_activity("pay", 2, start_to_close_timeout=CLOSE)
+        return await self._measure(len(self.seen))
+
+    @put.validator
+    def check(self, item: str) -> None:
+        if item.startswith("bad"):
+            raise ApplicationError("not this one")
+
+    async def _measure(self, number: int) -> int:
+        return await workflow.execute_local_activity(measure, number, start_to_close_timeout=CLOSE)
+
+
+ALL = [Busy, Family, Child, Updated]

@@ -17,7 +17,7 @@ from orchestrator.wire.events import (
     HistoryEvent,
     WorkflowExecutionCompleted,
 )
-from tests.simulation.programs import Busy, Family
+from tests.simulation.programs import Busy, Family, Updated
 from tests.simulation.world import World
 from tests.unit.memory_engine import WORKFLOW
 
@@ -50,8 +50,8 @@ def outcome_of(chain: dict[RunId, list[HistoryEvent]]) -> object:
     return VALUES.from_payloads([last.result])[0]
 
 
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("program", [Busy, Family], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("program", [Busy, Family, Updated], ids=lambda program: program.__name__)
 async def test_one_outcome_whatever_goes_wrong(program: type, seed: int) -> None:
     world = World(seed, program.__name__)
     await world.begin()

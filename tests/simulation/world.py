@@ -26,11 +26,11 @@ from orchestrator.ports.store import Appended
 from orchestrator.relay.dispatch import Dispatcher
 from orchestrator.wire.events import HistoryEvent, WorkflowExecutionContinuedAsNew
 from orchestrator.wire.failure import ApplicationFailure, Failure
-from orchestrator.wire.inbox import SignalReceived
+from orchestrator.wire.inbox import SignalReceived, UpdateReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.worker.attempt import Attempt, Beat
-from tests.simulation.programs import ALL
+from tests.simulation.programs import ALL, measure
 from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, TurnedClock, duties_of
 from tests.unit.worker.workers import Worker
 
@@ -150,6 +150,7 @@ class Process:
             self,  # type: ignore[arg-type]  # all that a worker takes from an engine
             name,
             workflows=ALL,
+            local=[measure],
             cached=world.random.choice([0, 1, 100]),
             sticky=world.random.random() < 0.5,
         )
@@ -219,18 +220,32 @@ class World:
         """Let things happen and go wrong."""
         for _ in range(moments):
             if self.random.random() < 0.2:
-                await self.send(f"item {len(self.sent) + 1}")
+                await self.send(f"item {next(self._numbers)}")
             await self.pass_time(self.random.choice([1, 50, 700, 2_000]))
 
     async def send(self, item: str) -> None:
-        """Send an item as a client does that repeats what it is not sure of."""
-        self.sent.append(item)
-        await self._append("add", item)
+        """Send an item as a client does that repeats what it is not sure of: by a signal, or by an
+        update, which the workflow may refuse."""
+        how = self.random.choice(["signal", "update", "bad"])
+        if how == "signal" or self.workflow_type != "Updated":
+            self.sent.append(item)
+            await self._append(_signal("add", item), f"add {item}")
+            return
+        if how == "update":
+            self.sent.append(item)
+        update_id = f"put {item}"
+        body = UpdateReceived(
+            update_id=update_id,
+            update_name="put",
+            input=_input(item if how == "update" else f"bad {item}"),
+            operation_id=OperationId(update_id),
+        )
+        await self._append(body, update_id)
 
     async def finish(self, moments_max: int = 400) -> None:
         """Nothing goes wrong any more; the workflow is asked to end, and does."""
         self.faults.active = False
-        await self._append("finish")
+        await self._append(_signal("finish"), "finish")
         for _ in range(moments_max):
             view = await self.store.run(WORKFLOW)
             assert view is not None
@@ -278,15 +293,9 @@ class World:
         if not isinstance(error, UnavailableError):
             self.problems.append(f"{doing}: {error!r}")
 
-    async def _append(self, name: str, *args: str) -> None:
+    async def _append(self, body: SignalReceived | UpdateReceived, operation: str) -> None:
         append = Append(
-            workflow_id=WORKFLOW,
-            body=SignalReceived(
-                signal_name=name,
-                input=tuple(Payload.of_json(f'"{text}"'.encode()) for text in args),
-            ),
-            message=True,
-            operation_id=OperationId(f"{name}-{len(self.sent)}"),
+            workflow_id=WORKFLOW, body=body, message=True, operation_id=OperationId(operation)
         )
         for _ in range(self.random.choice([1, 1, 2])):
             answer = await self.store.append(append)
@@ -304,6 +313,14 @@ class World:
             alarm[0] = _nothing
 
         return cancel
+
+
+def _signal(name: str, *args: str) -> SignalReceived:
+    return SignalReceived(signal_name=name, input=_input(*args))
+
+
+def _input(*args: str) -> tuple[Payload, ...]:
+    return tuple(Payload.of_json(f'"{text}"'.encode()) for text in args)
 
 
 def _ignore(name: AttemptName) -> None:
