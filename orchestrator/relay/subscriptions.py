@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.exceptions import OrchestratorError
 from orchestrator.limits import IDLE_POLL_MS
 from orchestrator.ports.broker import Broker, Consumer, Delivery, Queue
 from orchestrator.ports.clock import Clock
@@ -89,9 +88,9 @@ class Subscriptions:
         elif not self._consumers and self._store.is_connected:
             try:
                 await self._subscribe()
-            except OrchestratorError as error:
+            except Exception as error:  # the boundary of the loop: it must find the broker again
                 await self._unsubscribe()
-                self._log.warning("subscriptions_wait", error=str(error))
+                self._log.warning("subscriptions_wait", error=repr(error))
             else:
                 self._log.info("subscriptions_resumed")
 
@@ -105,5 +104,5 @@ class Subscriptions:
         for consumer in consumers:
             try:
                 await consumer.stop()
-            except OrchestratorError as error:
-                self._log.warning("consumer_end_hindered", error=str(error))
+            except Exception as error:  # the boundary of one consumer: the others must end too
+                self._log.warning("consumer_end_hindered", error=repr(error))

@@ -24,9 +24,9 @@ Logger: TypeAlias = BoundLogger
 """What `get_logger` gives, for annotations elsewhere."""
 _ROOT = "orchestrator"
 _FIELDS = "fields"
-_SAID_BY_US = frozenset({"aiormq"})
-"""Libraries whose records repeat, with a traceback, what an event and an error of ours say: that a
-connection was lost."""
+_SAID_BY_US = "aiormq.connection"
+"""A logger whose records repeat, with a traceback, what events and errors of ours say: that a
+connection was lost, or cannot be made."""
 _LINES_FIELD = "exception"
 """A traceback is the only value of several lines."""
 
@@ -135,7 +135,7 @@ def bind(
 
 
 def _is_not_said_by_us(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR or record.name.partition(".")[0] not in _SAID_BY_US
+    return record.name != _SAID_BY_US
 
 
 def _to_record(

@@ -19,6 +19,7 @@ from orchestrator.ids import Namespace, TaskQueue, check_namespace
 from orchestrator.ports.broker import (
     ActivityQueue,
     Broker,
+    Consumer,
     DeadQueue,
     Delivery,
     Outgoing,
@@ -439,3 +440,29 @@ async def test_a_server_that_says_nothing_is_unavailable_in_time(
             await broker.open()
         assert "s3cret" not in str(caught.value)
         await broker.close()
+
+
+async def test_many_subscribe_again_at_once_after_they_had_all_stopped(
+    cut_off: RabbitBroker,
+) -> None:
+    queues = [ActivityQueue(TaskQueue(f"q{number}")) for number in range(6)]
+    baskets = [Basket() for _ in queues]
+
+    async def subscribe() -> list[Consumer]:
+        return list(
+            await asyncio.gather(
+                *(
+                    cut_off.consume(queue, basket, prefetch=1)
+                    for queue, basket in zip(queues, baskets, strict=True)
+                )
+            )
+        )
+
+    for _ in range(3):
+        consumers = await subscribe()
+        await asyncio.gather(*(consumer.stop() for consumer in consumers))
+    await subscribe()
+    assert len(cut_off._consumers) == len(queues)
+    for queue, basket in zip(queues, baskets, strict=True):
+        await publish(cut_off, Outgoing(to=queue, body=b"1"))
+        await basket.filled(1)

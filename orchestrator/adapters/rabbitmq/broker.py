@@ -158,9 +158,10 @@ class RabbitBroker:
 
     async def _forget_finished(self) -> None:
         """Give up the channels of consumers that were stopped and have nothing in hand."""
-        for consumer in tuple(self._consumers):
-            if consumer.is_finished:
-                del self._consumers[consumer]
+        finished = [consumer for consumer in self._consumers if consumer.is_finished]
+        for consumer in finished:
+            # Whoever else subscribes just now may have met it before.
+            if self._consumers.pop(consumer, None) is not None:
                 await consumer.close()
 
     async def _watch(self) -> None:

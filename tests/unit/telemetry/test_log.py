@@ -191,5 +191,5 @@ def test_a_lost_connection_is_told_in_our_words_only() -> None:
     stream = io.StringIO()
     configure(stream=stream, whole_process=True)
     logging.getLogger("aiormq.connection").warning("reader exited abnormally")
-    logging.getLogger("aiormq.connection").error("a bug")
+    logging.getLogger("aiormq.channel").error("a bug")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["a bug"]
