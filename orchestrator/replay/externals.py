@@ -9,12 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from orchestrator.exceptions import ApplicationError
 from orchestrator.limits import PENDING_EXTERNALS_MAX
 from orchestrator.replay.control import NondeterminismError
 from orchestrator.replay.handles import until_done
+from orchestrator.replay.interceptors import (
+    SignalChildWorkflowInput,
+    SignalExternalWorkflowInput,
+    WorkflowOutboundInterceptor,
+)
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.values import Values
 from orchestrator.wire import commands as c
@@ -26,6 +32,9 @@ class ExternalHost(Protocol):
 
     @property
     def evicting(self) -> bool: ...
+
+    @property
+    def outbound(self) -> WorkflowOutboundInterceptor | None: ...
 
     def add(self, command: c.Command) -> None: ...
 
@@ -54,15 +63,34 @@ class Externals:
 
     async def signal(self, target: Target, name: str, args: Sequence[Any]) -> None:  # Any: user's
         """Send a signal and wait for its answer; see `SignalTarget.signal`."""
-        payloads = tuple(self._values.to_payloads(args))
+        outbound = self._host.outbound
+        kind = SignalChildWorkflowInput if target.child_initiated_event_id else None
+        asked = (kind or SignalExternalWorkflowInput)(
+            signal=name,
+            args=args,
+            workflow_id=target.workflow_id,
+            workflow_run_id=target.run_id,
+            headers={},
+            proceed=partial(self._signal, target),
+        )
+        if outbound is None:
+            await self._signal(target, asked)
+        elif isinstance(asked, SignalChildWorkflowInput):
+            await outbound.signal_child_workflow(asked)
+        else:
+            await outbound.signal_external_workflow(asked)
+
+    async def _signal(self, target: Target, asked: SignalExternalWorkflowInput) -> None:
+        payloads = tuple(self._values.to_payloads(asked.args))
         number, answered = self._next()
         self._host.add(
             c.SignalExternalWorkflowExecution(
                 number=number,
                 workflow_id=target.workflow_id,
-                signal_name=name,
+                signal_name=asked.signal,
                 run_id=target.run_id,
                 input=payloads,
+                header=dict(asked.headers),
                 child_initiated_event_id=target.child_initiated_event_id,
             )
         )

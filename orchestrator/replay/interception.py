@@ -21,7 +21,11 @@ from orchestrator.replay.interceptors import (
     HandleQueryInput,
     HandleSignalInput,
     HandleUpdateInput,
+    SignalChildWorkflowInput,
+    SignalExternalWorkflowInput,
     StartActivityInput,
+    StartChildWorkflowInput,
+    StartLocalActivityInput,
     WorkflowInboundInterceptor,
     WorkflowOutboundInterceptor,
 )
@@ -157,6 +161,22 @@ class _OutboundEnd(WorkflowOutboundInterceptor):
 
     def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:  # Any: its result
         return schedule_activity(self._run, input)
+
+    def start_local_activity(
+        self, input: StartLocalActivityInput
+    ) -> ActivityHandle[Any]:  # Any: its result
+        return input.proceed(input)
+
+    async def start_child_workflow(
+        self, input: StartChildWorkflowInput
+    ) -> Any:  # Any: a ChildWorkflowHandle
+        return await input.proceed(input)
+
+    async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
+        await input.proceed(input)
+
+    async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
+        await input.proceed(input)
 
 
 def _input_of(request: UpdateRequest, args: Sequence[Any]) -> HandleUpdateInput:  # Any: user's

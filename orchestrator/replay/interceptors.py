@@ -7,17 +7,15 @@ and fields are those of Temporal's Python SDK.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from orchestrator.common import RetryPolicy, TypedSearchAttributes
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
+from orchestrator.replay.run_info import Info
 from orchestrator.wire.payload import Payload
-
-if TYPE_CHECKING:
-    from orchestrator.replay.run_info import Info
 
 AnyCallable = Callable[..., Any]  # Any: a user function of any signature
 
@@ -97,6 +95,50 @@ class ContinueAsNewInput:
     headers: Mapping[str, Payload]
 
 
+@dataclass
+class StartLocalActivityInput:
+    """Workflow code starts a local activity; `options` are those of the call. `proceed` does it:
+    the end of the chain calls it."""
+
+    activity: str
+    args: Sequence[Any]  # Any: user's values
+    options: Mapping[str, Any]  # Any: of no common type
+    headers: Mapping[str, Payload]
+    result_type: Any  # Any: annotations are of no common type
+    proceed: Callable[[StartLocalActivityInput], ActivityHandle[Any]]  # Any: its result
+
+
+@dataclass
+class StartChildWorkflowInput:
+    """Workflow code starts a child; `options` are those of the call. `proceed` does it: the end of
+    the chain calls it."""
+
+    workflow: str
+    id: str
+    args: Sequence[Any]  # Any: user's values
+    options: Mapping[str, Any]  # Any: of no common type
+    headers: Mapping[str, Payload]
+    result_type: Any  # Any: annotations are of no common type
+    proceed: Callable[[StartChildWorkflowInput], Awaitable[Any]]  # Any: a ChildWorkflowHandle
+
+
+@dataclass
+class SignalExternalWorkflowInput:
+    """Workflow code signals another workflow. `proceed` does it: the end of the chain calls it."""
+
+    signal: str
+    args: Sequence[Any]  # Any: user's values
+    workflow_id: str
+    workflow_run_id: str | None
+    headers: Mapping[str, Payload]
+    proceed: Callable[[SignalExternalWorkflowInput], Awaitable[None]]
+
+
+@dataclass
+class SignalChildWorkflowInput(SignalExternalWorkflowInput):
+    """Workflow code signals its child."""
+
+
 class WorkflowOutboundInterceptor:
     """Stands around what workflow code asks for."""
 
@@ -114,6 +156,26 @@ class WorkflowOutboundInterceptor:
     def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:  # Any: its result
         """`workflow.start_activity` and `execute_activity`."""
         return self.next.start_activity(input)
+
+    def start_local_activity(
+        self, input: StartLocalActivityInput
+    ) -> ActivityHandle[Any]:  # Any: its result
+        """`workflow.start_local_activity` and `execute_local_activity`."""
+        return self.next.start_local_activity(input)
+
+    async def start_child_workflow(
+        self, input: StartChildWorkflowInput
+    ) -> Any:  # Any: a ChildWorkflowHandle
+        """`workflow.start_child_workflow` and `execute_child_workflow`; returns the handle."""
+        return await self.next.start_child_workflow(input)
+
+    async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
+        """`ChildWorkflowHandle.signal`."""
+        await self.next.signal_child_workflow(input)
+
+    async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
+        """`ExternalWorkflowHandle.signal`."""
+        await self.next.signal_external_workflow(input)
 
 
 class WorkflowInboundInterceptor:

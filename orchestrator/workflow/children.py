@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import IntEnum
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.common import RetryPolicy, WorkflowIDReusePolicy
@@ -17,7 +18,9 @@ from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.ids import check_name, check_task_queue, check_workflow_id
 from orchestrator.replay.children import ChildWorkflowCancellationType, ChildWorkflowHandle
 from orchestrator.replay.context import current_run
+from orchestrator.replay.interceptors import StartChildWorkflowInput
 from orchestrator.replay.policies import to_options
+from orchestrator.replay.run import WorkflowRun
 from orchestrator.units import checked_ms
 from orchestrator.wire.commands import StartChildWorkflowExecution
 from orchestrator.wire.options import Conflict, Reuse
@@ -127,17 +130,38 @@ async def start_child_workflow(
     name, found_type = workflow, None
     if not isinstance(workflow, str):
         name, found_type, _ = WorkflowDefinition.of_run(workflow)
+    asked = StartChildWorkflowInput(
+        workflow=check_name("workflow type", name),
+        id=check_workflow_id(options.get("id") or str(uuid4())),
+        args=one_or_all(arg, args),
+        options=options,
+        headers={},
+        result_type=result_type or found_type,
+        proceed=partial(_start, current),
+    )
+    if current.outbound is None:
+        return await _start(current, asked)
+    handle: ChildWorkflowHandle[Any, Any] = await current.outbound.start_child_workflow(asked)
+    return handle  # Any: see the overloads
+
+
+async def _start(
+    current: WorkflowRun, asked: StartChildWorkflowInput
+) -> ChildWorkflowHandle[Any, Any]:  # Any: see the overloads
     children, convert = current.operations.children, current.values.to_payloads
+    options = asked.options
     task_queue = options.get("task_queue")
     reuse = options.get("id_reuse_policy", WorkflowIDReusePolicy.ALLOW_DUPLICATE)
     terminates = reuse is WorkflowIDReusePolicy.TERMINATE_IF_RUNNING
-    policy, memo = options.get("retry_policy"), options.get("memo") or {}
+    policy = options.get("retry_policy")
+    memo: Mapping[str, Any] = options.get("memo") or {}  # Any: user's values
     command = StartChildWorkflowExecution(
         number=children.next_number(),
-        workflow_id=check_workflow_id(options.get("id") or str(uuid4())),
-        workflow_type=check_name("workflow type", name),
+        workflow_id=check_workflow_id(asked.id),
+        workflow_type=asked.workflow,
         task_queue=check_task_queue(task_queue or current.facts.started.task_queue),
-        input=tuple(convert(one_or_all(arg, args))),
+        input=tuple(convert(asked.args)),
+        header=dict(asked.headers),
         execution_timeout_ms=checked_ms("execution_timeout", options.get("execution_timeout")),
         run_timeout_ms=checked_ms("run_timeout", options.get("run_timeout")),
         task_timeout_ms=checked_ms("task_timeout", options.get("task_timeout")),
@@ -152,7 +176,7 @@ async def start_child_workflow(
     return await children.start(
         command,
         namespace=current.facts.namespace,
-        result_type=result_type or found_type,
+        result_type=asked.result_type,
         cancellation_type=options.get(
             "cancellation_type", ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
         ),

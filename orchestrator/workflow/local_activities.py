@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from orchestrator.common import RetryPolicy
@@ -18,8 +19,10 @@ from orchestrator.ids import check_name
 from orchestrator.limits import LOCAL_RETRY_THRESHOLD_MS
 from orchestrator.replay.context import current_run
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
+from orchestrator.replay.interceptors import StartLocalActivityInput
 from orchestrator.replay.local_activities import LocalActivity
 from orchestrator.replay.policies import to_options
+from orchestrator.replay.run import WorkflowRun
 from orchestrator.units import checked_ms
 from orchestrator.wire.options import RetryOptions
 
@@ -144,24 +147,56 @@ def start_local_activity(
         result_type = annotated_result(activity)
     current = current_run()
     current.check_writable("start a local activity")
-    threshold_ms = checked_ms("local_retry_threshold", local_retry_threshold)
+    options: dict[str, Any] = {  # Any: of no common type
+        "schedule_to_close_timeout": schedule_to_close_timeout,
+        "schedule_to_start_timeout": schedule_to_start_timeout,
+        "start_to_close_timeout": start_to_close_timeout,
+        "retry_policy": retry_policy,
+        "local_retry_threshold": local_retry_threshold,
+        "cancellation_type": cancellation_type,
+        "activity_id": activity_id,
+        "summary": summary,
+    }
+    asked = StartLocalActivityInput(
+        activity=name,
+        args=one_or_all(arg, args),
+        options=options,
+        headers={},
+        result_type=result_type,
+        proceed=partial(_start, current),
+    )
+    outbound = current.outbound
+    return _start(current, asked) if outbound is None else outbound.start_local_activity(asked)
+
+
+def _start(
+    current: WorkflowRun, asked: StartLocalActivityInput
+) -> ActivityHandle[Any]:  # Any: the activity's result
+    options = asked.options
+    threshold_ms = checked_ms("local_retry_threshold", options["local_retry_threshold"])
+    policy = options["retry_policy"]
     request = LocalActivity(
-        activity_id=current.operations.activities.next_id(activity_id),
-        activity_type=name,
-        input=tuple(current.values.to_payloads(one_or_all(arg, args))),
+        activity_id=current.operations.activities.next_id(options["activity_id"]),
+        activity_type=asked.activity,
+        input=tuple(current.values.to_payloads(asked.args)),
+        header=dict(asked.headers),
         schedule_to_close_timeout_ms=checked_ms(
-            "schedule_to_close_timeout", schedule_to_close_timeout
+            "schedule_to_close_timeout", options["schedule_to_close_timeout"]
         ),
         schedule_to_start_timeout_ms=checked_ms(
-            "schedule_to_start_timeout", schedule_to_start_timeout
+            "schedule_to_start_timeout", options["schedule_to_start_timeout"]
         ),
-        start_to_close_timeout_ms=checked_ms("start_to_close_timeout", start_to_close_timeout),
-        retry_policy=RetryOptions() if retry_policy is None else to_options(retry_policy),
+        start_to_close_timeout_ms=checked_ms(
+            "start_to_close_timeout", options["start_to_close_timeout"]
+        ),
+        retry_policy=RetryOptions() if policy is None else to_options(policy),
         local_retry_threshold_ms=LOCAL_RETRY_THRESHOLD_MS if threshold_ms is None else threshold_ms,
-        summary=summary or "",
+        summary=options["summary"] or "",
     )
     return current.local.start(
-        request, result_type=result_type, cancellation_type=cancellation_type
+        request,
+        result_type=asked.result_type,
+        cancellation_type=options["cancellation_type"],
     )
 
 

@@ -158,5 +158,41 @@ class Pulsing:
             return str(error.cause)
 
 
-WORKFLOWS = [Whispering, Failing, Continuing, Pulsing]
-ACTIVITIES = [whisper, shout, pulse]
+@workflow.defn
+class Family:
+    """Hands a word to a local activity, to a child and back."""
+
+    @workflow.run
+    async def run(self, word: str) -> list[str]:
+        """What each made of it."""
+        workflow.upsert_memo({"later": word})
+        local = await workflow.execute_local_activity(
+            echo, word, start_to_close_timeout=timedelta(minutes=1)
+        )
+        child = await workflow.start_child_workflow(
+            Continuing.run, args=[word, 1], id="child", memo={"word": word}
+        )
+        return [local, await child, workflow.memo_value("later", type_hint=str)]
+
+    @workflow.update
+    async def ask(self, word: str) -> str:
+        """The same word, or a failure with it."""
+        if word == "fail":
+            raise ApplicationError(f"{SECRET} failed", SECRET)
+        return word
+
+    @ask.validator
+    def check(self, word: str) -> None:
+        """Refuses one."""
+        if word == "refuse":
+            raise ValueError(f"{SECRET} refused")
+
+
+@activity.defn
+async def echo(word: str) -> str:
+    """The same."""
+    return word
+
+
+WORKFLOWS = [Family, Whispering, Failing, Continuing, Pulsing]
+ACTIVITIES = [whisper, shout, pulse, echo]

@@ -9,7 +9,12 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from orchestrator.client import Client, WorkflowFailureError, WorkflowQueryFailedError
+from orchestrator.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from orchestrator.common import RawValue
 from orchestrator.converter import (
     ChainedPayloadCodec,
@@ -35,6 +40,7 @@ from tests.unit.converter.coded import (
     WORKFLOWS,
     Continuing,
     Failing,
+    Family,
     Pulsing,
     ReversingCodec,
     Whispering,
@@ -142,6 +148,22 @@ async def test_a_successor_reads_what_it_inherits() -> None:
         assert await handle.result() == f"a and {SECRET}"
         assert SECRET not in await stored(env.client, "c")
         await replays(env.client, "c", values)
+
+
+async def test_children_local_activities_memos_and_updates_are_encoded_too() -> None:
+    values = converter(ReversingCodec(), hide=True)
+    async with environment(values) as env:
+        handle = await env.client.start_workflow(Family.run, SECRET, id="f", task_queue=QUEUE)
+        assert await handle.execute_update(Family.ask, SECRET) == SECRET
+        for word, text in (("fail", f"{SECRET} failed"), ("refuse", f"{SECRET} refused")):
+            with pytest.raises(WorkflowUpdateFailedError) as failed:
+                await handle.execute_update(Family.ask, word)
+            assert isinstance(failed.value.cause, ApplicationError)
+            assert failed.value.cause.message == text
+        assert await handle.result() == [SECRET, f"{SECRET} and {SECRET}", SECRET]
+        for workflow_id in ("f", "child"):
+            assert SECRET not in await stored(env.client, workflow_id)
+            await replays(env.client, workflow_id, values)
 
 
 async def test_details_of_a_termination_are_encoded() -> None:

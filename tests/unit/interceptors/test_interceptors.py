@@ -24,6 +24,7 @@ from tests.unit.interceptors.watched import (
     QUEUE,
     WORKFLOWS,
     Hop,
+    Parent,
     Talk,
     WaitingInQueries,
     Watching,
@@ -136,6 +137,24 @@ async def test_headers_of_a_successor_are_those_that_the_code_gives() -> None:
         assert await run == ["continued"]
     assert "a continue with [0]" in seen
     assert seen[-1] == "a info"
+
+
+async def test_children_and_other_workflows_pass_with_headers() -> None:
+    seen: list[str] = []
+    async with environment(Watching("a", seen)) as env:
+        other = await env.client.start_workflow(Talk.run, "other", id="other", task_queue=QUEUE)
+        run = env.client.execute_workflow(Parent.run, "other", id="parent", task_queue=QUEUE)
+        assert await run == ["greet local!", "greet child!", "hello child"]
+        assert await other.result() == ["greet other!", "hello"]
+    asked = [line for line in seen if line.startswith(("a child", "a local", "a signal"))]
+    assert asked == [
+        "a local greet ['local']",
+        "a child Talk child ['child', 'greet']",
+        "a signal child child say ['hello child']",
+        "a signal other other say ['hello']",
+    ]
+    assert "a run Talk ['child', 'greet'] a" in seen
+    assert "a activity ['local'] a" in seen
 
 
 async def test_what_a_sync_activity_raises_is_seen_as_it_is() -> None:

@@ -158,6 +158,26 @@ class _WorkflowOutbound(worker.WorkflowOutboundInterceptor):
         input.headers = {**input.headers, self.inbound.owner.name: _to_payload("activity")}
         return super().start_activity(input)
 
+    def start_local_activity(
+        self, input: worker.StartLocalActivityInput
+    ) -> workflow.ActivityHandle[Any]:
+        self.inbound.note(f"local {input.activity} {list(input.args)}")
+        input.headers = {**input.headers, self.inbound.owner.name: _to_payload("local")}
+        return super().start_local_activity(input)
+
+    async def start_child_workflow(self, input: worker.StartChildWorkflowInput) -> Any:
+        self.inbound.note(f"child {input.workflow} {input.id} {list(input.args)}")
+        input.headers = {**input.headers, self.inbound.owner.name: _to_payload("child")}
+        return await super().start_child_workflow(input)
+
+    async def signal_child_workflow(self, input: worker.SignalChildWorkflowInput) -> None:
+        self.inbound.note(f"signal child {input.workflow_id} {input.signal} {list(input.args)}")
+        await super().signal_child_workflow(input)
+
+    async def signal_external_workflow(self, input: worker.SignalExternalWorkflowInput) -> None:
+        self.inbound.note(f"signal other {input.workflow_id} {input.signal} {list(input.args)}")
+        await super().signal_external_workflow(input)
+
     def continue_as_new(self, input: worker.ContinueAsNewInput) -> NoReturn:
         self.inbound.note(f"continue with {list(input.args)}")
         input.headers = {**input.headers, "continued": _to_payload(True)}
@@ -259,6 +279,20 @@ class Talk:
 
 
 @workflow.defn
+class Parent:
+    """Speaks with a child, and with another workflow."""
+
+    @workflow.run
+    async def run(self, other: str) -> list[str]:
+        """What the child answered."""
+        local = await workflow.execute_local_activity(greet, "local", start_to_close_timeout=MINUTE)
+        child = await workflow.start_child_workflow(Talk.run, args=["child", "greet"], id="child")
+        await child.signal(Talk.say, "hello child")
+        await workflow.get_external_workflow_handle_for(Talk.run, other).signal(Talk.say, "hello")
+        return [local, *await child]
+
+
+@workflow.defn
 class Hop:
     """Continues once."""
 
@@ -270,5 +304,5 @@ class Hop:
         return sorted(workflow.info().headers)
 
 
-WORKFLOWS = [Talk, Hop]
+WORKFLOWS = [Talk, Hop, Parent]
 ACTIVITIES: list[Callable[..., Any]] = [greet, greet_in_a_thread, leave]
