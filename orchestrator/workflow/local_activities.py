@@ -145,18 +145,17 @@ def start_local_activity(
         check_name("activity id", activity_id)
     if result_type is None and not isinstance(activity, str):
         result_type = annotated_result(activity)
-    current = current_run()
-    current.check_writable("start a local activity")
-    options: dict[str, Any] = {  # Any: of no common type
-        "schedule_to_close_timeout": schedule_to_close_timeout,
-        "schedule_to_start_timeout": schedule_to_start_timeout,
-        "start_to_close_timeout": start_to_close_timeout,
-        "retry_policy": retry_policy,
-        "local_retry_threshold": local_retry_threshold,
-        "cancellation_type": cancellation_type,
-        "activity_id": activity_id,
-        "summary": summary,
-    }
+    (current := current_run()).check_writable("start a local activity")
+    options = LocalActivityConfig(
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        retry_policy=retry_policy,
+        local_retry_threshold=local_retry_threshold,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        summary=summary,
+    )
     asked = StartLocalActivityInput(
         activity=name,
         args=one_or_all(arg, args),
@@ -165,8 +164,9 @@ def start_local_activity(
         result_type=result_type,
         proceed=partial(_start, current),
     )
-    outbound = current.outbound
-    return _start(current, asked) if outbound is None else outbound.start_local_activity(asked)
+    if current.outbound is None:
+        return _start(current, asked)
+    return current.outbound.start_local_activity(asked)
 
 
 def _start(
