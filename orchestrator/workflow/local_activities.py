@@ -164,9 +164,8 @@ def start_local_activity(
         result_type=result_type,
         proceed=partial(_start, current),
     )
-    if current.outbound is None:
-        return _start(current, asked)
-    return current.outbound.start_local_activity(asked)
+    outbound = current.outbound
+    return asked.proceed(asked) if outbound is None else outbound.start_local_activity(asked)
 
 
 def _start(
