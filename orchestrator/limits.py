@@ -173,6 +173,8 @@ INTERRUPT_REPEAT_MAX_MS = 1_000
 """Code that is over its budget is interrupted again after the first, doubling up to the second."""
 LINT_OBJECTS_MAX = 5_000
 """Functions and classes that the check of one workflow looks at; what is further away is not."""
+LINT_FILES_KEPT = 8
+"""Parsed files of workflow code that are at hand for the next check; one takes some MB."""
 STACK_LOOKS_MAX = 20
 """Looks at a thread, 1 ms apart, until one meets user code and not the loop that runs it."""
 STACK_LINES_MAX = 30

@@ -11,8 +11,11 @@ import ast
 import linecache
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from types import FunctionType
 from typing import Any, TypeAlias
+
+from orchestrator.limits import LINT_FILES_KEPT
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -20,13 +23,13 @@ _ALLOWED = re.compile(r"#\s*orchestrator:\s*allow\b")
 
 
 class SourceFile:
-    """One file, parsed."""
+    """One file, parsed. It is never changed."""
 
-    def __init__(self, path: str, lines: Sequence[str]) -> None:
+    def __init__(self, path: str, text: str) -> None:
         """Raises SyntaxError: the text is not what was imported."""
         self.path = path
-        self._tree = ast.parse("".join(lines))
-        self._allowed = {n for n, line in enumerate(lines, 1) if _ALLOWED.search(line)}
+        self._tree = ast.parse(text)
+        self._allowed = {n for n, line in enumerate(text.split("\n"), 1) if _ALLOWED.search(line)}
         self._functions: dict[tuple[int, str], list[FunctionNode]] = {}
         for node in ast.walk(self._tree):
             if isinstance(node, FunctionNode):
@@ -81,10 +84,17 @@ class SourceFiles:
         if path not in self._files:
             lines = linecache.getlines(path, names)
             try:
-                self._files[path] = SourceFile(path, lines) if lines else None
+                self._files[path] = _parsed(path, "".join(lines)) if lines else None
             except (SyntaxError, ValueError):
                 self._files[path] = None
         return self._files[path]
+
+
+@lru_cache(maxsize=LINT_FILES_KEPT)
+def _parsed(path: str, text: str) -> SourceFile:
+    """Parsed once for all workflows of a module and all workers of a test: parsing is most of what
+    a check costs."""
+    return SourceFile(path, text)
 
 
 def _first_line(node: FunctionNode) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator import workflow
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Worker
+from orchestrator.worker import Worker, lint_source
 from orchestrator.worker.guards_lint import Finding, WorkflowCodeError, check_workflow, refuse
 from tests.unit.worker.linted import activities, prices, workflows
 
@@ -129,7 +129,7 @@ def _module(path: Path, text: str, name: str) -> ModuleType:
 _FLAT = """
 from orchestrator import workflow
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Worker
+from orchestrator.worker import Worker, lint_source
 import flat_helper
 
 @workflow.defn
@@ -194,3 +194,23 @@ def test_a_wrapped_function_is_the_same_as_its_original(monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "sleep", checked)
     found = [each.what for each in check_workflow(workflows.Clocks)]
     assert found.count("time.sleep") == 1
+
+
+def test_the_workflows_of_a_module_are_checked_from_one_reading_of_its_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+
+    class Noted(lint_source.SourceFile):
+        def __init__(self, path: str, text: str) -> None:
+            read.append(path)
+            super().__init__(path, text)
+
+    monkeypatch.setattr(lint_source, "SourceFile", Noted)
+    lint_source._parsed.cache_clear()
+    for _ in range(2):
+        for cls in (workflows.Clocks, workflows.Chances):
+            check_workflow(cls)
+    lint_source._parsed.cache_clear()
+    assert workflows.__file__ in read
+    assert len(read) == len(set(read))
