@@ -84,19 +84,20 @@ class Info:
 
 @dataclass(frozen=True)
 class ActivityCancellationDetails:
-    """Why the attempt was asked to end. `paused` and `reset` belong to operations that do not
-    exist yet: they are never set."""
+    """Why the attempt was asked to end."""
 
     not_found: bool = False
     """The run is closed, or the attempt is not the current one any more."""
     cancel_requested: bool = False
     """The workflow asked for it."""
     paused: bool = False
+    """An operator has paused the activity: the next attempt waits until it may begin."""
     timed_out: bool = False
     """Its start-to-close, schedule-to-close or heartbeat time is over."""
     worker_shutdown: bool = False
     """The worker's grace is over; another worker begins the next attempt."""
     reset: bool = False
+    """An operator has reset the activity: the next attempt is number 1."""
 
 
 class Occurrence(Protocol):

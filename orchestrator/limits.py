@@ -126,6 +126,8 @@ PRESENCE_RENEW_MS = 3_000
 ASK_HOLDER_MS = 10_000
 """An acked activity's holder is asked for signs of life this often; also for how long a loss at
 the last attempt is asked for before it is recorded."""
+PAUSED_LOOK_MS = 600_000
+"""A paused activity is looked at this often, in case its deadline was moved."""
 HELD_DELIVERY_MAX_MS = 600_000
 """An activity that may run longer is acked after begin: RabbitMQ's ack time-out is 30 min."""
 FINISHES_KEPT_MS = 30_000

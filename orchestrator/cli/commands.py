@@ -44,6 +44,7 @@ _COMMANDS: Mapping[str, Mapping[str, str]] = {
         "cancel": "orchestrator.cli.workflows:cancel",
         "terminate": "orchestrator.cli.workflows:terminate",
         "resume": "orchestrator.cli.workflows:resume",
+        "activity": "orchestrator.cli.activities:activity",
     },
     "Servers": {
         "doctor": "orchestrator.cli.doctor:doctor",

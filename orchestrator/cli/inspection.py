@@ -169,7 +169,10 @@ def _write_pending(pending: Sequence[PendingActivity]) -> None:
         (
             f"{one.activity_type} ({one.activity_id})",
             str(one.scheduled_event_id),
-            one.state + (", cancel requested" if one.cancel_requested else ""),
+            one.state
+            + (", paused" if one.paused else "")
+            + (", completed from outside" if one.completed_outside else "")
+            + (", cancel requested" if one.cancel_requested else ""),
             str(one.attempt),
             one.identity or "",
             one.last_failure or "",

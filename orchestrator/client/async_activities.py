@@ -6,28 +6,23 @@ is one outcome, whoever is first; whoever comes later is told that there is noth
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from orchestrator.activity import ActivityCancellationDetails
-from orchestrator.converter import DataConverter
+from orchestrator.client.activity_operations import ActivityIds, ActivityOperations, Found
 from orchestrator.core.attempts import canceled, completed, failed
-from orchestrator.core.task_token import TaskToken
 from orchestrator.core.timeouts import detached_due_in_ms
-from orchestrator.core.transition import AttemptName, FinishAttempt, Heartbeat
+from orchestrator.core.transition import FinishAttempt, Heartbeat
 from orchestrator.exceptions import OrchestratorError, RPCError, RPCStatusCode
-from orchestrator.ids import AttemptToken, RunId, WorkflowId
-from orchestrator.limits import ASK_HOLDER_MS, MEETINGS_MAX, PENDING_LOOKS_MAX
-from orchestrator.ports.store import AttemptRecord, AttemptState, Finished, Gone
+from orchestrator.ids import AttemptToken
+from orchestrator.limits import ASK_HOLDER_MS, MEETINGS_MAX
+from orchestrator.ports.store import AttemptState, Finished, Gone
 from orchestrator.relay.certainty import until_known
-from orchestrator.wire.events import ActivityTaskScheduled
 from orchestrator.wire.inbox import AttemptStarted
-from orchestrator.wiring import Services
 
 _ABSENT = object()
 
@@ -43,46 +38,11 @@ class AsyncActivityCancelledError(OrchestratorError):
         return "the activity shall end: call report_cancellation when it has"
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityIds:
-    """The current attempt of an activity, whatever its number; `run_id` None: the newest run."""
-
-    workflow_id: WorkflowId
-    run_id: RunId | None
-    activity_id: str
-
-    def __str__(self) -> str:
-        run = "" if self.run_id is None else f", run {self.run_id!r}"
-        return f"activity {self.activity_id!r} of workflow {self.workflow_id!r}{run}"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An activity as it stands."""
-
-    name: AttemptName
-    record: AttemptRecord
-    scheduled: ActivityTaskScheduled
-
-
-class AsyncActivityHandle:
+class AsyncActivityHandle(ActivityOperations):
     """An activity to heartbeat, complete, fail or report as cancelled; see
     `Client.get_async_activity_handle`. By its ids it may also be ended while it waits for a worker
     or for its next attempt. Every method raises RPCError NOT_FOUND when it has ended, or the
     attempt of the task token is not the current one any more."""
-
-    def __init__(
-        self,
-        services: Services,
-        values: DataConverter,
-        identity: str,
-        target: TaskToken | ActivityIds,
-    ) -> None:
-        """Made by a client."""
-        self._services = services
-        self._values = values
-        self._identity = identity
-        self._target = target
 
     async def heartbeat(self, *details: Any) -> None:  # Any: user's values
         """Say that the activity goes on; the next attempt, if there is one, finds `details`.
@@ -107,8 +67,14 @@ class AsyncActivityHandle:
         )
         if isinstance(answer, Gone):
             raise self._not_found()
-        if answer.cancel_requested:
-            raise AsyncActivityCancelledError(ActivityCancellationDetails(cancel_requested=True))
+        if answer.cancel_requested or answer.paused or answer.reset:
+            raise AsyncActivityCancelledError(
+                ActivityCancellationDetails(
+                    cancel_requested=answer.cancel_requested,
+                    paused=answer.paused,
+                    reset=answer.reset,
+                )
+            )
 
     async def complete(self, result: Any = _ABSENT) -> None:  # Any: user's value
         """End the activity with `result`."""
@@ -172,31 +138,6 @@ class AsyncActivityHandle:
                 return
         raise self._not_found()
 
-    async def _find(self) -> Found:
-        """The attempt that is meant, if it is current.
-
-        Raises:
-            RPCError: NOT_FOUND, it is not.
-        """
-        if isinstance(self._target, ActivityIds):
-            found = await find_activity(self._services, self._target)
-            if found is None:
-                raise self._not_found()
-            return found
-        name, store = self._target.name, self._services.store
-        record = await store.record(name.workflow_id, name.run_id, name.event_id)
-        event = await store.event(name.workflow_id, name.run_id, name.event_id)
-        if (
-            record is None
-            or event is None
-            or not isinstance(event.attributes, ActivityTaskScheduled)
-            or record.state is AttemptState.DONE
-            or (record.key, record.attempt) != (name.key, name.attempt)
-            or record.token != self._target.token
-        ):
-            raise self._not_found()
-        return Found(name, record, event.attributes)
-
     def _started(self, found: Found) -> AttemptStarted:
         record = found.record
         return AttemptStarted(
@@ -206,19 +147,6 @@ class AsyncActivityHandle:
             last_failure=record.last_failure,
         )
 
-    def _described(self) -> str:
-        if isinstance(self._target, ActivityIds):
-            return str(self._target)
-        name = self._target.name
-        return f"attempt {name.attempt} of event {name.event_id} of workflow {name.workflow_id!r}"
-
-    def _not_found(self) -> RPCError:
-        return RPCError(
-            f"{self._described()} is not pending (it has ended, its time was over, another "
-            "attempt has begun, or its run is closed)",
-            RPCStatusCode.NOT_FOUND,
-        )
-
 
 def _beaten_due_in_ms(found: Found, *, now_ms: int) -> int | None:
     running_ms = max(0, now_ms - (found.record.started_at_ms or now_ms))
@@ -226,36 +154,3 @@ def _beaten_due_in_ms(found: Found, *, now_ms: int) -> int | None:
     if found.record.detached:
         return due_in_ms
     return ASK_HOLDER_MS if due_in_ms is None else min(due_in_ms, ASK_HOLDER_MS)
-
-
-async def find_activity(services: Services, ids: ActivityIds) -> Found | None:
-    """The pending activity of this id; None: there is none."""
-    store = services.store
-    view = await store.run(ids.workflow_id, ids.run_id)
-    if view is None:
-        return None
-    records = [
-        one
-        for one in await store.records(ids.workflow_id, view.run_id)
-        if one.state is not AttemptState.DONE
-    ]
-    for first in range(0, len(records), PENDING_LOOKS_MAX):
-        page = records[first : first + PENDING_LOOKS_MAX]
-        events = await asyncio.gather(
-            *(store.event(ids.workflow_id, view.run_id, one.event_id) for one in page)
-        )
-        for record, event in zip(page, events, strict=True):
-            scheduled = None if event is None else event.attributes
-            if (
-                isinstance(scheduled, ActivityTaskScheduled)
-                and scheduled.activity_id == ids.activity_id
-            ):
-                name = AttemptName(
-                    workflow_id=ids.workflow_id,
-                    run_id=view.run_id,
-                    event_id=record.event_id,
-                    key=record.key,
-                    attempt=record.attempt,
-                )
-                return Found(name, record, scheduled)
-    return None

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from orchestrator.client.async_activities import ActivityIds, AsyncActivityHandle
+from orchestrator.client.activity_operations import ActivityIds
+from orchestrator.client.async_activities import AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import Interceptor, StartWorkflowInput

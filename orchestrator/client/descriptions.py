@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.client.pending_children import PendingChildWorkflow
 from orchestrator.converter import DataConverter
+from orchestrator.core.activity_options import effective
 from orchestrator.exceptions import RPCError, RPCStatusCode
 from orchestrator.ports.store import AttemptRecord, RunView
 from orchestrator.ports.visibility import IndexRow
@@ -85,6 +86,10 @@ class PendingActivity:
     summary: str | None
     completed_outside: bool
     """Its code has left it to be completed from outside."""
+    paused: bool
+    """No attempt begins until an operator lets it."""
+    task_queue: str
+    """As an operator may have changed it."""
 
     @staticmethod
     def of_record(
@@ -105,6 +110,8 @@ class PendingActivity:
             cancel_requested=record.cancel_requested,
             summary=scheduled.summary or None,
             completed_outside=record.detached,
+            paused=record.paused,
+            task_queue=effective(scheduled, record.options).task_queue,
         )
 
 

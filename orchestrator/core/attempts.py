@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from orchestrator.core.retry import backoff_ms, next_delay_ms
+from orchestrator.core.retry import backoff_ms, first_delay_ms, next_delay_ms
 from orchestrator.core.timeouts import dispatch_due_in_ms, holds_delivery
 from orchestrator.core.transition import AttemptName, FinishAttempt, Retry
 from orchestrator.ids import ActivityKey, AttemptToken, EventId, Namespace, RunId, WorkflowId
-from orchestrator.limits import ASK_HOLDER_MS, IDLE_POLL_MS
+from orchestrator.limits import ASK_HOLDER_MS, IDLE_POLL_MS, PAUSED_LOOK_MS
 from orchestrator.wire.events import ActivityTaskScheduled
 from orchestrator.wire.failure import CanceledFailure, Failure, TimeoutFailure
 from orchestrator.wire.inbox import (
@@ -58,6 +58,7 @@ class AttemptFacts:
     losses: int = 0
     holder: str = ""
     detached: bool = False
+    paused: bool = False
     details: tuple[Payload, ...] = ()
     last_failure: Failure | None = None
 
@@ -125,6 +126,7 @@ def failed(
         return canceled(name, token, started, failure.detail.details)
     delay = next_delay_ms(policy, failure, attempt=name.attempt)
     retry = None if isinstance(delay, RetryOutcome) else Retry(delay_ms=delay, failure=failure)
+    first = first_delay_ms(policy, failure)
     entry = ActivityFailed(
         run_id=name.run_id,
         scheduled_event_id=name.event_id,
@@ -132,7 +134,29 @@ def failed(
         failure=failure,
         retry_outcome=delay if isinstance(delay, RetryOutcome) else RetryOutcome.TIMEOUT,
     )
-    return FinishAttempt(name=name, token=token, entry=entry, retry=retry)
+    return FinishAttempt(
+        name=name,
+        token=token,
+        entry=entry,
+        retry=retry,
+        after_reset=None if first is None else Retry(delay_ms=first, failure=failure),
+    )
+
+
+def interrupted(
+    name: AttemptName, token: AttemptToken, started: AttemptStarted, failure: Failure
+) -> FinishAttempt:
+    """The attempt ended because an operator paused or reset the activity: there is another one,
+    whatever the policy says."""
+    entry = ActivityFailed(
+        run_id=name.run_id,
+        scheduled_event_id=name.event_id,
+        started=started,
+        failure=failure,
+        retry_outcome=RetryOutcome.TIMEOUT,
+    )
+    again = Retry(delay_ms=0, failure=failure)
+    return FinishAttempt(name=name, token=token, entry=entry, retry=again, after_reset=again)
 
 
 def canceled(
@@ -188,6 +212,8 @@ def judge_waiting(
     """What a due row means for an attempt that nobody has begun."""
     if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
         return Expire(timed_out(name, scheduled, facts, TimeoutKind.SCHEDULE_TO_CLOSE))
+    if facts.paused:
+        return Wait(_capped(PAUSED_LOOK_MS, facts, now_ms))
     waited_ms = now_ms - facts.attempt_scheduled_at_ms
     to_start = scheduled.schedule_to_start_timeout_ms
     if to_start is not None and waited_ms >= to_start:
@@ -205,6 +231,8 @@ def judge_backing_off(
     """
     if facts.deadline_ms is not None and now_ms >= facts.deadline_ms:
         return Expire(timed_out(name, scheduled, facts, TimeoutKind.SCHEDULE_TO_CLOSE))
+    if facts.paused:
+        return Wait(_capped(PAUSED_LOOK_MS, facts, now_ms))
     due_in_ms = dispatch_due_in_ms(scheduled, waited_ms=0, repeats=0)
     return Dispatch(facts.attempt + 1, _capped(due_in_ms, facts, now_ms))
 
@@ -243,6 +271,7 @@ def may_take_over(task: ActivityTask, facts: AttemptFacts, *, now_ms: int) -> bo
     most = task.retry_policy.maximum_attempts
     return (
         facts.losses == 0
+        and not facts.paused
         and not facts.cancel_requested
         and (not most or facts.attempt < most)
         and (facts.deadline_ms is None or now_ms < facts.deadline_ms)
@@ -298,6 +327,7 @@ def timed_out(
         cause=facts.last_failure,
     )
     retry: Retry | None = None
+    after_reset: Retry | None = None
     outcome = RetryOutcome.TIMEOUT
     if kind in (TimeoutKind.START_TO_CLOSE, TimeoutKind.HEARTBEAT):
         delay = next_delay_ms(scheduled.retry_policy, failure, attempt=facts.attempt)
@@ -305,6 +335,8 @@ def timed_out(
             outcome = delay
         else:
             retry = Retry(delay_ms=delay, failure=failure)
+        first = first_delay_ms(scheduled.retry_policy, failure)
+        after_reset = None if first is None else Retry(delay_ms=first, failure=failure)
     entry = ActivityTimedOut(
         run_id=name.run_id,
         scheduled_event_id=name.event_id,
@@ -312,7 +344,14 @@ def timed_out(
         retry_outcome=outcome,
         started=_started(facts),
     )
-    return FinishAttempt(name=name, token=facts.token, entry=entry, retry=retry, due_only=True)
+    return FinishAttempt(
+        name=name,
+        token=facts.token,
+        entry=entry,
+        retry=retry,
+        after_reset=after_reset,
+        due_only=True,
+    )
 
 
 def _started(facts: AttemptFacts) -> AttemptStarted | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from orchestrator.limits import RETRY_INTERVAL_FACTOR
 from orchestrator.wire.failure import ApplicationFailure, Failure, ServerFailure
 from orchestrator.wire.options import RetryOptions, RetryOutcome
@@ -21,6 +23,12 @@ def next_delay_ms(policy: RetryOptions, failure: Failure, *, attempt: int) -> in
     if isinstance(detail, ApplicationFailure) and detail.next_retry_delay_ms is not None:
         return detail.next_retry_delay_ms
     return backoff_ms(policy, attempt=attempt)
+
+
+def first_delay_ms(policy: RetryOptions, failure: Failure) -> int | None:
+    """As `next_delay_ms` for attempts that are counted anew; None: the failure is final."""
+    delay = next_delay_ms(replace(policy, maximum_attempts=0), failure, attempt=1)
+    return None if isinstance(delay, RetryOutcome) else delay
 
 
 def backoff_ms(policy: RetryOptions, *, attempt: int) -> int:

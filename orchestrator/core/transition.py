@@ -40,7 +40,7 @@ from orchestrator.wire.inbox import (
     UpdateReceived,
 )
 from orchestrator.wire.messages import UpdateReply
-from orchestrator.wire.options import RunStatus
+from orchestrator.wire.options import ActivityOptions, RunStatus
 from orchestrator.wire.payload import Payload
 
 
@@ -298,14 +298,16 @@ class FinishAttempt(_Record, frozen=True, kw_only=True):
     The store takes `retry` if it is set, no cancel is asked and now + delay is before the record's
     deadline; otherwise `entry` goes into the inbox and the record is `done` until a commit consumes
     it. `token` None: no attempt had begun. `due_only`: a time-out, refused until its row is due.
-    `waiting_too`: taken as well while the activity waits for its next attempt; `token` is then this
-    end's own name.
+    `after_reset` stands for `retry` where the activity was reset while the attempt ran: the next
+    one is number 1. `waiting_too`: taken as well while the activity waits for its next attempt;
+    `token` is then this end's own name.
     """
 
     name: AttemptName
     token: AttemptToken | None
     entry: ActivityOutcome
     retry: Retry | None = None
+    after_reset: Retry | None = None
     due_only: bool = False
     waiting_too: bool = False
 
@@ -356,6 +358,28 @@ class Answer(_Record, frozen=True, kw_only=True):
     kinds: tuple[DueKind, ...]
     due_at_ms: int | None = None
     watch_in_ms: int | None = None
+
+
+class AdjustAttempt(_Record, frozen=True, kw_only=True):
+    """What an operator does to a pending activity, whatever its attempt (`name` has the one read).
+
+    `pause` True holds back every attempt that has not begun; False lets them go, at once. `reset`
+    begins anew with attempt 1: at once, or after the attempt that runs; `drop_details` forgets what
+    heartbeats have told. `options` are in force from now on, or from the next attempt on when one
+    runs; an attempt that waits gets `new_key`, so that its old message names nothing, and is due
+    after `due_in_ms`. `deadline_ms`, of schedule-to-close, goes with them (0: none). The same
+    `operation_id` again changes nothing.
+    """
+
+    name: AttemptName
+    operation_id: OperationId
+    pause: bool | None = None
+    reset: bool = False
+    drop_details: bool = False
+    options: ActivityOptions | None = None
+    new_key: ActivityKey | None = None
+    deadline_ms: int = 0
+    due_in_ms: int = 0
 
 
 class DispatchedTo(_Record, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import assert_never
 
+from orchestrator.core.activity_options import effective
 from orchestrator.core.attempts import (
     AskHolder,
     AttemptFacts,
@@ -138,7 +139,8 @@ class Timers:
             return
         if not isinstance(event.attributes, ActivityTaskScheduled):
             return
-        scheduled, name, facts = event.attributes, _name(row, record), facts_of(record)
+        scheduled = effective(event.attributes, record.options)
+        name, facts = _name(row, record), facts_of(record)
         match record.state:
             case AttemptState.SCHEDULED:
                 verdict: Verdict = judge_waiting(name, scheduled, facts, now_ms=now_ms)
@@ -184,8 +186,9 @@ class Timers:
                     lost=record.state is AttemptState.RUNNING,
                 )
                 answer = await self._store.redispatch(redispatch)
-                if not isinstance(answer, Redispatched):
+                if not isinstance(answer, Redispatched) or answer.record.paused:
                     return
+                scheduled = effective(scheduled, answer.record.options)
                 if not await self._may_wait_in_queue(scheduled, record, now_ms=now_ms):
                     await self._publish(row, scheduled, answer.record)
             case _ as unknown:
@@ -245,6 +248,7 @@ def facts_of(record: AttemptRecord) -> AttemptFacts:
         losses=record.losses,
         holder=record.holder or "",
         detached=record.detached,
+        paused=record.paused,
         details=record.details,
         last_failure=record.last_failure,
     )

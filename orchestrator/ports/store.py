@@ -12,12 +12,12 @@ workflow id has a row in `wakeups`. Everything else that must happen has a row i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from enum import Enum
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from orchestrator.core.transition import (
+    AdjustAttempt,
     Answer,
     Append,
     AttemptName,
@@ -34,7 +34,6 @@ from orchestrator.core.transition import (
     DueKind as DueKind,
 )
 from orchestrator.ids import (
-    ActivityKey,
     AttemptToken,
     CommitToken,
     EventId,
@@ -47,6 +46,11 @@ from orchestrator.ids import (
     WorkflowId,
 )
 from orchestrator.limits import INBOX_PAGE_ENTRIES
+from orchestrator.ports.attempts import Adjusted as Adjusted
+from orchestrator.ports.attempts import AttemptRecord as AttemptRecord
+from orchestrator.ports.attempts import AttemptState as AttemptState
+from orchestrator.ports.attempts import Beaten as Beaten
+from orchestrator.ports.attempts import Redispatched as Redispatched
 from orchestrator.ports.presence import PresenceStore
 from orchestrator.ports.visibility import VisibilityStore
 from orchestrator.wire.events import HistoryEvent
@@ -127,40 +131,6 @@ class UpdateView(_Answer, frozen=True, kw_only=True):
     accepted_event_id: EventId | None = None
     completed: HistoryEvent | None = None
     reply: UpdateReply | None = None
-
-
-class AttemptState(Enum):
-    """Where an activity's current attempt stands."""
-
-    SCHEDULED = "scheduled"
-    RUNNING = "running"
-    BACKING_OFF = "backing_off"
-    DONE = "done"
-
-
-class AttemptRecord(_Answer, frozen=True, kw_only=True):
-    """The life of one activity, outside of history."""
-
-    event_id: EventId
-    key: ActivityKey
-    attempt: int
-    state: AttemptState
-    token: AttemptToken | None
-    holder: ProcessName | None
-    cancel_requested: bool
-    scheduled_at_ms: int
-    attempt_scheduled_at_ms: int
-    started_at_ms: int | None
-    heartbeat_at_ms: int | None
-    deadline_ms: int | None
-    dispatches: int
-    """How often the current attempt was published after the first time."""
-    losses: int
-    """Holders lost in a row."""
-    detached: bool = False
-    """Running without a holder: it is ended from outside, or by its time."""
-    details: tuple[Payload, ...] = ()
-    last_failure: Failure | None = None
 
 
 # Answers ------------------------------------------------------------------------------------------
@@ -328,20 +298,6 @@ class RetryAt(_Answer, frozen=True, kw_only=True):
     now_ms: int
 
 
-class Beaten(_Answer, frozen=True, kw_only=True):
-    """The heartbeat was taken; `cancel_requested` asks the activity to stop."""
-
-    cancel_requested: bool
-    now_ms: int
-
-
-class Redispatched(_Answer, frozen=True, kw_only=True):
-    """The record is scheduled as asked; publish its task."""
-
-    now_ms: int
-    record: AttemptRecord
-
-
 class DueRow(_Answer, frozen=True, kw_only=True):
     """One row of `timers`; `event_id` is 0 for kinds that concern the whole run."""
 
@@ -507,6 +463,11 @@ class ActivityStore(Protocol):
 
     async def dispatch_now(self, shards: Sequence[ShardId]) -> int:
         """Score the rows of all attempts that nobody has begun to now; the number of rows moved."""
+        ...
+
+    async def adjust(self, adjust: AdjustAttempt) -> Adjusted | Gone:
+        """Pause, unpause, reset or change an activity that has not ended. The same again finds it
+        so."""
         ...
 
     async def record(

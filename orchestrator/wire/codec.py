@@ -20,6 +20,7 @@ from orchestrator.wire.events import EventAttributes, HistoryEvent
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.inbox import InboxBody, InboxEntry
 from orchestrator.wire.messages import Request, RequestName, Response, UpdateReply
+from orchestrator.wire.options import ActivityOptions
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask, InlineEntry, QueryTask, WorkflowTask
 
@@ -66,6 +67,7 @@ response_decoder: Decoder[Response] = Decoder(
 _request_decoder: Decoder[Request] = Decoder("a request", Request)
 update_reply_decoder: Decoder[UpdateReply] = Decoder("a reply to an update", UpdateReply)
 failure_decoder: Decoder[Failure] = Decoder("a failure", Failure)
+options_decoder: Decoder[ActivityOptions] = Decoder("options of an activity", ActivityOptions)
 payloads_decoder: Decoder[tuple[Payload, ...]] = Decoder("payloads", tuple[Payload, ...])
 
 _EVENT_DECODERS: Mapping[str, Decoder[EventAttributes]] = {

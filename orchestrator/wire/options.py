@@ -37,6 +37,18 @@ NO_PRIORITY = Priority()
 """The same for priorities."""
 
 
+class ActivityOptions(WireStruct, frozen=True, kw_only=True):
+    """The options of a pending activity that an operator has changed: all of them, as they are
+    now."""
+
+    task_queue: str
+    schedule_to_close_timeout_ms: int | None = None
+    schedule_to_start_timeout_ms: int | None = None
+    start_to_close_timeout_ms: int | None = None
+    heartbeat_timeout_ms: int | None = None
+    retry_policy: RetryOptions = RetryOptions()
+
+
 class RunInitiator(Enum):
     """Why a run follows another one."""
 

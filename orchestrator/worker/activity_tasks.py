@@ -145,6 +145,8 @@ class ActivityTasks:
             attempt.stop(ActivityCancellationDetails(not_found=True))
         elif answer.cancel_requested:
             attempt.stop(ActivityCancellationDetails(cancel_requested=True))
+        elif answer.paused or answer.reset:
+            attempt.stop(ActivityCancellationDetails(paused=answer.paused, reset=answer.reset))
         return attempt.stopping is None
 
     async def drain(self, *, grace_ms: int | None = None) -> None:

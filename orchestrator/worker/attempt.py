@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from orchestrator.activity import ActivityCancellationDetails
-from orchestrator.core.attempts import completed, failed
+from orchestrator.core.attempts import completed, failed, interrupted
 from orchestrator.core.timeouts import beaten_due_in_ms, detached_due_in_ms
 from orchestrator.core.transition import AttemptName, FinishAttempt, Heartbeat
 from orchestrator.ids import AttemptToken
@@ -92,6 +92,11 @@ class Attempt:
             identity=identity,
             last_failure=self.begun.last_failure,
         )
+        was_interrupted = self.stopping is not None and (
+            self.stopping.paused or self.stopping.reset
+        )
+        if isinstance(outcome, Failure) and was_interrupted:
+            return interrupted(self.name, self.token, started, outcome)
         if isinstance(outcome, Failure):
             return failed(self.name, self.token, started, outcome, self.task.retry_policy)
         return completed(self.name, self.token, started, outcome)

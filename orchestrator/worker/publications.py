@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from orchestrator.core.activity_options import effective
 from orchestrator.core.attempts import AttemptFacts, RunFacts, task_of
 from orchestrator.core.transition import Transition
 from orchestrator.engine.timers import facts_of
@@ -67,7 +68,9 @@ class Publications:
             lambda: self._context.store.records(workflow_id, run_id), self._context.clock
         )
         waiting: dict[int, AttemptRecord] = {
-            record.event_id: record for record in records if record.state is AttemptState.SCHEDULED
+            record.event_id: record
+            for record in records
+            if record.state is AttemptState.SCHEDULED and not record.paused
         }
         if not waiting:
             return
@@ -79,8 +82,9 @@ class Publications:
         run = self._run_facts(workflow_id, run_id, first.attributes)
         for event in events:
             if isinstance(event.attributes, ActivityTaskScheduled):
-                facts = facts_of(waiting[event.event_id])
-                self._context.dispatcher.activity(task_of(run, event.attributes, facts))
+                record = waiting[event.event_id]
+                scheduled = effective(event.attributes, record.options)
+                self._context.dispatcher.activity(task_of(run, scheduled, facts_of(record)))
 
     async def _events(
         self, workflow_id: WorkflowId, run_id: RunId, wanted: Collection[int]

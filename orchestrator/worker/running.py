@@ -176,6 +176,12 @@ def outcome_of(
         return _failure_of("the activity raised a cancellation that nobody asked for", ended)
     if details.cancel_requested:
         return ended.outcome
+    if details.paused or details.reset:
+        what = "paused" if details.paused else "reset"
+        return Failure(
+            message=f"the activity was {what} while the attempt ran",
+            detail=ApplicationFailure(error_type=f"Activity{what.capitalize()}"),
+        )
     if details.worker_shutdown:
         return Failure(
             message="the worker went before the activity had ended",

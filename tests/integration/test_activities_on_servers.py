@@ -102,3 +102,46 @@ async def test_a_cancellation_reaches_those_outside_by_their_heartbeat(client: C
                 break
         await outside.report_cancellation("gone")
         assert await handle.result() == "cancelled ['gone']"
+
+
+@activity.defn
+async def stamp() -> str:
+    if activity.info().task_queue != "other":
+        raise ApplicationError("jammed")
+    return f"stamped at attempt {activity.info().attempt}"
+
+
+@workflow.defn
+class Stamp:
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_activity(
+            stamp,
+            activity_id="stamp",
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=RetryPolicy(initial_interval=timedelta(hours=1)),
+        )
+
+
+async def test_a_pending_activity_is_paused_changed_and_let_go(client: Client) -> None:
+    async with (
+        Worker(client, task_queue=QUEUE, workflows=[Stamp], activities=[stamp]),
+        Worker(client, task_queue="other", activities=[stamp]),
+    ):
+        handle = await client.start_workflow(Stamp.run, id="stamp", task_queue=QUEUE)
+        pending = client.get_async_activity_handle(workflow_id="stamp", activity_id="stamp")
+        for _ in range(500):
+            found = (await handle.describe()).pending_activities
+            if [one.state for one in found] == ["backing_off"]:
+                break
+            await asyncio.sleep(0.02)
+        await pending.pause()
+        await pending.update_options(task_queue="other")
+        (shown,) = (await handle.describe()).pending_activities
+        assert (shown.paused, shown.task_queue, shown.attempt) == (True, "other", 1)
+        await pending.unpause(reset_attempts=True)
+        assert await handle.result() == "stamped at attempt 1"
+        with pytest.raises(RPCError) as error:
+            await pending.reset()
+        assert error.value.status is RPCStatusCode.NOT_FOUND
+    await Replayer(workflows=[Stamp]).replay_workflow(await handle.fetch_history())

@@ -147,3 +147,21 @@ async def test_mistakes_are_told_by_exit_codes_and_one_line(shell: Shell) -> Non
     assert "is not open" in await shell("signal", "w", "note", code=3)
     assert "is not open" in await shell("resume", "w", code=3)
     assert "workflow id: expected no braces" in await shell("describe", "{w}", code=2)
+
+
+async def test_a_pending_activity_is_paused_and_completed_by_hand(shop: Shell) -> None:
+    await shop(*START)
+    for _ in range(100):
+        found = json.loads(await shop("describe", "w", "-o", "json"))["pending_activities"]
+        if found:
+            break
+        await asyncio.sleep(0.1)
+    await shop("activity", "pause", "w", "1")
+    await shop("activity", "update-options", "w", "1", "--heartbeat-timeout", "9")
+    assert ", paused" in await shop("describe", "w")
+    await shop("activity", "unpause", "w", "1")
+    assert "expected JSON" in await shop("activity", "complete", "w", "1", "--result", "x", code=2)
+    await shop("activity", "complete", "w", "1", "--result", '"by hand"')
+    assert await shop("result", "w") == '"by hand"\n'
+    assert "is not pending" in await shop("activity", "fail", "w", "1", code=3)
+    assert "is not pending" in await shop("activity", "reset", "w", "1", code=3)

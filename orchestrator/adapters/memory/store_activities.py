@@ -6,6 +6,7 @@ An attempt that will be tried again keeps its number while it backs off; the red
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from orchestrator.adapters.memory.store_state import (
     wake_of,
 )
 from orchestrator.core.transition import (
+    AdjustAttempt,
     AttemptName,
     BeginAttempt,
     FinishAttempt,
@@ -25,6 +27,7 @@ from orchestrator.core.transition import (
 )
 from orchestrator.ids import EventId, RunId, ShardId, WorkflowId
 from orchestrator.ports.store import (
+    Adjusted,
     AlreadyDone,
     AlreadyRunning,
     AttemptRecord,
@@ -60,7 +63,7 @@ class MemoryActivities:
             return _begun(record, now_ms)
         if record.attempt != name.attempt or record.state is AttemptState.BACKING_OFF:
             return Gone(now_ms=now_ms)
-        if record.detached:
+        if record.detached or (record.paused and record.state is not AttemptState.DONE):
             return Gone(now_ms=now_ms)
         if record.state is AttemptState.DONE:
             return AlreadyDone(wake=wake_of(workflow), now_ms=now_ms)
@@ -112,7 +115,12 @@ class MemoryActivities:
         )
         if beat.due_in_ms is not None:
             self._move_row(beat.name, record, beat.due_in_ms, now_ms)
-        return Beaten(cancel_requested=record.cancel_requested, now_ms=now_ms)
+        return Beaten(
+            cancel_requested=record.cancel_requested,
+            now_ms=now_ms,
+            paused=record.paused,
+            reset=record.reset,
+        )
 
     async def finish(self, finish: FinishAttempt) -> FinishAnswer:
         """See `ActivityStore.finish`."""
@@ -139,7 +147,7 @@ class MemoryActivities:
         if finish.due_only and (due_at_ms is None or due_at_ms > now_ms):
             return Gone(now_ms=now_ms)
         attempt.ended_token = finish.token
-        retry = finish.retry
+        retry = finish.after_reset if record.reset else finish.retry
         if (
             retry is not None
             and not record.cancel_requested
@@ -173,6 +181,8 @@ class MemoryActivities:
         ):
             return Gone(now_ms=now_ms)
         again = record.state is AttemptState.SCHEDULED and record.attempt == redispatch.attempt
+        if redispatch.lost:
+            record = _with_next_options(attempt)
         attempt.record = msgspec.structs.replace(
             record,
             state=AttemptState.SCHEDULED,
@@ -188,6 +198,52 @@ class MemoryActivities:
         )
         self._move_row(name, record, redispatch.due_in_ms, now_ms)
         return Redispatched(now_ms=now_ms, record=attempt.record)
+
+    async def adjust(self, adjust: AdjustAttempt) -> Adjusted | Gone:
+        """See `ActivityStore.adjust`."""
+        now_ms = self._state.now_ms()
+        found = self._find(adjust.name)
+        if found is None or found[1].record.state is AttemptState.DONE:
+            return Gone(now_ms=now_ms)
+        attempt = found[1]
+        record = attempt.record
+        if attempt.adjusted == adjust.operation_id:
+            return Adjusted(now_ms=now_ms, record=record)
+        attempt.adjusted = adjust.operation_id
+        runs = record.state is AttemptState.RUNNING
+        changes: dict[str, Any] = {}  # Any: fields of the record
+        if adjust.pause is not None:
+            changes["paused"] = adjust.pause
+        if adjust.options is not None:
+            changes["deadline_ms"] = adjust.deadline_ms or None
+            if runs:
+                attempt.next_options = adjust.options
+            else:
+                changes |= {"options": adjust.options, "key": adjust.new_key or record.key}
+        if adjust.reset and runs:
+            changes["reset"], attempt.drops_details = True, adjust.drop_details
+        if adjust.drop_details and not runs:
+            changes["details"] = ()
+        moves = not runs and (
+            (adjust.pause is False and record.paused) or adjust.reset or adjust.options is not None
+        )
+        if moves:
+            before = record.attempt - (record.state is AttemptState.SCHEDULED)
+            changes |= {
+                "state": AttemptState.BACKING_OFF,
+                "attempt": 0 if adjust.reset else before,
+                "dispatches": 0,
+            }
+        attempt.record = msgspec.structs.replace(record, **changes)
+        if moves:
+            due_at_ms = now_ms + adjust.due_in_ms
+            self._state.timers[_row_key(adjust.name)] = due_at_ms
+            if not attempt.record.paused:
+                attempt.retry_at_ms = due_at_ms
+                attempt.record = msgspec.structs.replace(
+                    attempt.record, attempt_scheduled_at_ms=due_at_ms
+                )
+        return Adjusted(now_ms=now_ms, record=attempt.record)
 
     async def postpone(self, name: AttemptName, *, due_in_ms: int) -> None:
         """See `ActivityStore.postpone`."""
@@ -249,10 +305,14 @@ class MemoryActivities:
             self._state.timers.pop(_row_key(name), None)
 
     def _back_off(self, name: AttemptName, attempt: Attempt, retry: Retry, now_ms: int) -> RetryAt:
-        record = attempt.record
+        number = attempt.record.attempt
+        record = _with_next_options(attempt)
         attempt.retry_at_ms = now_ms + retry.delay_ms
         attempt.record = msgspec.structs.replace(
             record,
+            attempt=0 if record.reset else record.attempt,
+            details=() if record.reset and attempt.drops_details else record.details,
+            reset=False,
             state=AttemptState.BACKING_OFF,
             token=None,
             holder=None,
@@ -265,7 +325,15 @@ class MemoryActivities:
             last_failure=retry.failure,
         )
         self._state.timers[_row_key(name)] = attempt.retry_at_ms
-        return RetryAt(attempt=record.attempt + 1, at_ms=attempt.retry_at_ms, now_ms=now_ms)
+        return RetryAt(attempt=number + 1, at_ms=attempt.retry_at_ms, now_ms=now_ms)
+
+
+def _with_next_options(attempt: Attempt) -> AttemptRecord:
+    """Options that were changed while an attempt ran are in force for the next one."""
+    options, attempt.next_options = attempt.next_options, None
+    if options is None:
+        return attempt.record
+    return msgspec.structs.replace(attempt.record, options=options)
 
 
 def _row_key(name: AttemptName) -> tuple[DueKind, WorkflowId, RunId, EventId]:

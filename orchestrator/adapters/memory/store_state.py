@@ -40,7 +40,7 @@ from orchestrator.ports.store import AttemptRecord, DueKind, Head, Wake
 from orchestrator.wire.events import EventAttributes, HistoryEvent, WorkflowExecutionStarted
 from orchestrator.wire.inbox import FirstTask, InboxBody, InboxEntry
 from orchestrator.wire.messages import UpdateReply
-from orchestrator.wire.options import RunStatus
+from orchestrator.wire.options import ActivityOptions, RunStatus
 
 
 @dataclass(slots=True)
@@ -64,6 +64,9 @@ class Attempt:
     record: AttemptRecord
     ended_token: str | None = None
     retry_at_ms: int = 0
+    next_options: ActivityOptions | None = None
+    drops_details: bool = False
+    adjusted: str | None = None
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from orchestrator.adapters.redis import answers
 from orchestrator.adapters.redis.answers import Part
 from orchestrator.adapters.redis.keys import read_row, row
 from orchestrator.core.transition import (
+    AdjustAttempt,
     AttemptName,
     BeginAttempt,
     FinishAttempt,
@@ -26,6 +27,7 @@ from orchestrator.ids import (
     WorkflowId,
 )
 from orchestrator.ports.store import (
+    Adjusted,
     AlreadyDone,
     AlreadyRunning,
     AttemptRecord,
@@ -86,7 +88,12 @@ class RedisActivities(Part):
         answer = await self._scripts.heartbeat_attempt(self._script_keys(beat.name), fields)
         if answer.kind == "gone":
             return Gone(now_ms=answer.now_ms)
-        return Beaten(cancel_requested=answer.woken, now_ms=answer.now_ms)
+        return Beaten(
+            cancel_requested=answer.woken,
+            now_ms=answer.now_ms,
+            paused=answer.paused,
+            reset=answer.reset,
+        )
 
     async def finish(self, finish: FinishAttempt) -> FinishAnswer:
         """See `ActivityStore.finish`."""
@@ -96,7 +103,11 @@ class RedisActivities(Part):
             fields["waiting_too"] = True
         if finish.retry is not None:
             fields["retry_ms"] = finish.retry.delay_ms
-            fields["failure"] = encode(finish.retry.failure).decode()
+        if finish.after_reset is not None:
+            fields["reset_ms"] = finish.after_reset.delay_ms
+        again = finish.retry or finish.after_reset
+        if again is not None:
+            fields["failure"] = encode(again.failure).decode()
         answer = await self._scripts.finish_attempt(self._script_keys(finish.name), fields)
         if answer.kind == "gone":
             return Gone(now_ms=answer.now_ms)
@@ -117,6 +128,26 @@ class RedisActivities(Part):
             return Gone(now_ms=answer.now_ms)
         record = answers.record(name.event_id, answer.record)
         return Redispatched(now_ms=answer.now_ms, record=record)
+
+    async def adjust(self, adjust: AdjustAttempt) -> Adjusted | Gone:
+        """See `ActivityStore.adjust`."""
+        fields = self._attempt(adjust.name, None, adjust.due_in_ms)
+        fields |= {
+            "pause": adjust.pause or None,
+            "unpause": adjust.pause is False or None,
+            "reset": adjust.reset or None,
+            "drop_details": adjust.drop_details or None,
+            "new_key": adjust.new_key,
+            "operation": adjust.operation_id,
+        }
+        if adjust.options is not None:
+            fields["options"] = encode(adjust.options).decode()
+            fields["deadline_ms"] = adjust.deadline_ms
+        answer = await self._scripts.adjust_attempt(self._script_keys(adjust.name), fields)
+        if answer.kind == "gone":
+            return Gone(now_ms=answer.now_ms)
+        record = answers.record(adjust.name.event_id, answer.record)
+        return Adjusted(now_ms=answer.now_ms, record=record)
 
     async def postpone(self, name: AttemptName, *, due_in_ms: int) -> None:
         """See `ActivityStore.postpone`."""

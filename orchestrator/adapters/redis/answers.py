@@ -35,6 +35,7 @@ from orchestrator.wire.codec import (
     encode,
     event_fields,
     failure_decoder,
+    options_decoder,
     payloads_decoder,
 )
 from orchestrator.wire.events import HistoryEvent
@@ -58,6 +59,9 @@ RECORD_FIELDS = (
     "details",
     "failure",
     "detached",
+    "paused",
+    "reset",
+    "options",
 )
 """What `record` reads; behind the number of the activity and a dot in the hash of its run."""
 
@@ -221,6 +225,7 @@ def record(event_id: int, fields: Mapping[str, str]) -> AttemptRecord:
     """An attempt's record as its hash holds it."""
     token, holder = fields.get("token"), fields.get("holder")
     details, failure = fields.get("details"), fields.get("failure")
+    options = fields.get("options")
     return AttemptRecord(
         event_id=EventId(event_id),
         key=ActivityKey(fields["key"]),
@@ -237,6 +242,9 @@ def record(event_id: int, fields: Mapping[str, str]) -> AttemptRecord:
         dispatches=int(fields["dispatches"]),
         losses=int(fields["losses"]),
         detached="detached" in fields,
+        paused="paused" in fields,
+        reset="reset" in fields,
+        options=None if options is None else options_decoder.decode(options.encode()),
         details=() if details is None else payloads_decoder.decode(details.encode()),
         last_failure=None if failure is None else failure_decoder.decode(failure.encode()),
     )

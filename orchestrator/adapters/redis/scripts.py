@@ -35,6 +35,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     task_queue: str = ""
     sticky: str | None = None
     woken: bool = False
+    paused: bool = False
+    reset: bool = False
     number: int = 0
     due_at_ms: int = 0
     head: dict[str, str] = {}
@@ -69,6 +71,10 @@ class Scripts:
         if self._on_time is not None:
             self._on_time(answer.now_ms)
         return answer
+
+    async def adjust_attempt(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Pause, unpause, reset or change an activity that has not ended."""
+        return await self._call("adjust_attempt", keys, fields)
 
     async def after_close_done(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Drop rows of a closed run, arm its retention."""
@@ -152,6 +158,7 @@ class Scripts:
 
 
 _NAMES = (
+    "adjust_attempt",
     "after_close_done",
     "answer_row",
     "append_entry",
@@ -177,6 +184,7 @@ _NAMES = (
 _ALONE = frozenset({"join_members"})
 _OF_ATTEMPTS = frozenset(
     {
+        "adjust_attempt",
         "begin_attempt",
         "commit_transition",
         "finish_attempt",

@@ -10,7 +10,7 @@ local record = read_record(head)
 if not record then return answer{kind = 'gone'} end
 if record.state == 'running' and record.token == a.token then return answer{kind = 'begun', record = record} end
 if tonumber(record.attempt) ~= a.attempt or record.state == 'backing_off' then return answer{kind = 'gone'} end
-if record.detached then return answer{kind = 'gone'} end
+if record.detached or (record.paused and record.state ~= 'done') then return answer{kind = 'gone'} end
 if record.state == 'done' then
   return answer{kind = 'done', task_queue = head.task_queue, sticky = head.sticky}
 end

@@ -2,7 +2,7 @@
 -- finish_attempt.lua: end an attempt: the retry when it may be, else the entry.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- ARGV[1]: a msgpack map of workflow_id, run_id, id, key, attempt, row, due_only, entry, mark,
---   first_repeat_ms; optional token, retry_ms, failure, waiting_too
+--   first_repeat_ms; optional token, retry_ms, failure, waiting_too, reset_ms
 -- Returns: finished | retry | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -27,12 +27,19 @@ if tonumber(record.attempt) ~= a.attempt or not may_end or (a.due_only and (not 
   return answer{kind = 'gone'}
 end
 local deadline = tonumber(record.deadline_ms or '')
-if a.retry_ms and not record.cancel and (not deadline or now + a.retry_ms < deadline) then
-  local at = int(now + a.retry_ms)
-  store(record, {state = 'backing_off', ended_token = a.token or '', token = '', holder = '', started_at_ms = '', heartbeat_at_ms = '',
-    attempt_scheduled_at_ms = at, retry_at_ms = at, dispatches = '0', losses = '0', failure = a.failure, detached = ''})
+local retry_ms = a.retry_ms
+if record.reset then retry_ms = a.reset_ms end
+if retry_ms and not record.cancel and (not deadline or now + retry_ms < deadline) then
+  local at = int(now + retry_ms)
+  local changes = next_options(record)
+  if record.reset then changes.attempt, changes.reset = '0', '' end
+  if record.reset == 'all' then changes.details = '' end
+  local ended = {state = 'backing_off', ended_token = a.token or '', token = '', holder = '', started_at_ms = '', heartbeat_at_ms = '',
+    attempt_scheduled_at_ms = at, retry_at_ms = at, dispatches = '0', losses = '0', failure = a.failure, detached = ''}
+  for name, value in pairs(ended) do changes[name] = value end
+  store(record, changes)
   redis.call('ZADD', TIMERS, at, a.row)
-  return answer{kind = 'retry', due_at_ms = now + a.retry_ms}
+  return answer{kind = 'retry', due_at_ms = now + retry_ms}
 end
 store(record, {state = 'done', ended_token = a.token or '', token = a.token or '', holder = '', detached = ''})
 redis.call('ZREM', TIMERS, a.row)

@@ -11,4 +11,4 @@ if not record or record.state ~= 'running' or tonumber(record.attempt) ~= a.atte
 end
 store(record, {heartbeat_at_ms = int(now), details = a.details, detached = a.detach and '1'})
 if a.due_in_ms then move_row(record) end
-return answer{kind = 'beaten', woken = record.cancel ~= nil}
+return answer{kind = 'beaten', woken = record.cancel ~= nil, paused = record.paused ~= nil, reset = record.reset ~= nil}

@@ -23,9 +23,12 @@ if record.state == 'done' or tonumber(record.attempt) ~= a.attempt or record.tok
   return answer{kind = 'gone'}
 end
 local again = record.state == 'scheduled' and a.next_attempt == a.attempt
-store(record, {state = 'scheduled', detached = '', attempt = int(a.next_attempt), token = '', holder = '', started_at_ms = '', heartbeat_at_ms = '',
+local changes = a.lost and next_options(record) or {}
+local fresh = {state = 'scheduled', detached = '', attempt = int(a.next_attempt), token = '', holder = '', started_at_ms = '', heartbeat_at_ms = '',
   attempt_scheduled_at_ms = again and record.attempt_scheduled_at_ms or int(now),
   dispatches = again and int(tonumber(record.dispatches) + 1) or '0',
-  losses = int(tonumber(record.losses) + (a.lost and 1 or 0))})
+  losses = int(tonumber(record.losses) + (a.lost and 1 or 0))}
+for name, value in pairs(fresh) do changes[name] = value end
+store(record, changes)
 move_row(record)
 return answer{kind = 'redispatched', record = record}
