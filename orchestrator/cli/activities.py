@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -204,7 +204,7 @@ async def update_options(
 @asynccontextmanager
 async def _pending(
     workflow_id: str, activity_id: str, run_id: str | None, connection: Connection
-) -> AsyncIterator[AsyncActivityHandle]:
+) -> AsyncGenerator[AsyncActivityHandle, None]:
     async with connected(connection) as client:
         yield client.get_async_activity_handle(
             workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
