@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.replay.context import current_run_or_none
 from orchestrator.replay.run import WorkflowRun
+from orchestrator.replay.updates import current_update_info
 
 
 class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
@@ -52,8 +53,8 @@ class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
 
 
 def _fields(current: WorkflowRun) -> dict[str, object]:
-    facts = current.facts
-    return {
+    facts, update = current.facts, current_update_info()
+    fields: dict[str, object] = {
         "attempt": facts.started.attempt,
         "namespace": facts.namespace,
         "run_id": facts.run_id,
@@ -61,6 +62,9 @@ def _fields(current: WorkflowRun) -> dict[str, object]:
         "workflow_id": facts.workflow_id,
         "workflow_type": facts.started.workflow_type,
     }
+    if update is not None:
+        fields |= {"update_id": update.id, "update_name": update.name}
+    return fields
 
 
 logger = LoggerAdapter(logging.getLogger("orchestrator.workflow"))

@@ -11,8 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis.asyncio
 
 from orchestrator import workflow
+from orchestrator.adapters.redis import acl
 from orchestrator.client import (
     Client,
     WithStartWorkflowOperation,
@@ -22,6 +24,7 @@ from orchestrator.client import (
 )
 from orchestrator.common import WorkflowIDConflictPolicy
 from orchestrator.exceptions import ApplicationError, RPCError, RPCStatusCode
+from orchestrator.ids import Namespace
 from orchestrator.worker import Replayer, Worker
 from tests.integration.programs import Program, run
 
@@ -283,3 +286,38 @@ async def test_many_updates_with_start_make_one_run(client: Client) -> None:
         )
         assert await handle.result() == ["cola"] * 10
     await replays(client)
+
+
+async def test_the_rights_of_a_client_suffice_for_updates(
+    client: Client, redis_url: str, amqp_url: str, random_namespace: str
+) -> None:
+    name = f"client-of-{random_namespace}"
+    async with redis.asyncio.Redis.from_url(redis_url) as admin:
+        await admin.acl_setuser(name, enabled=True, passwords=["+secret"])
+        rules = acl.rules("client", Namespace(random_namespace))
+        await admin.execute_command("ACL", "SETUSER", name, *rules)
+        try:
+            url = redis_url.replace("://", f"://{name}:secret@")
+            async with (
+                till_of(client),
+                await Client.connect(
+                    broker=amqp_url, store=url, namespace=random_namespace
+                ) as limited,
+            ):
+                operation = WithStartWorkflowOperation(
+                    Till.run,
+                    1,
+                    id="cart",
+                    task_queue="carts",
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                )
+                count = await limited.execute_update_with_start_workflow(
+                    Till.add, "cola", start_workflow_operation=operation
+                )
+                handle = await operation.workflow_handle()
+                assert (count, await handle.execute_update(Till.add, "tea", id="u1")) == (1, 2)
+                assert await handle.get_update_handle("u1").result() == 2
+                with pytest.raises(WorkflowUpdateFailedError, match="out of salad"):
+                    await handle.execute_update(Till.add, "salad")
+        finally:
+            await admin.acl_deluser(name)

@@ -770,3 +770,26 @@ def test_an_accepted_update_holds_its_request_and_where_it_came() -> None:
     assert CONVERTER.from_payloads(before.input) == ["1"]
     assert CONVERTER.from_payloads(accepted.input) == ["2"]
     assert isinstance(driven.tasks[-1][0], c.AcceptUpdate)
+
+
+@workflow.defn
+class Chatty:
+    """Writes to the log in its handlers."""
+
+    @workflow.run
+    async def run(self) -> None:
+        workflow.logger.warning("run")
+        await asyncio.Event().wait()
+
+    @workflow.update
+    async def tell(self) -> None:
+        workflow.logger.warning("told")
+
+
+def test_a_log_line_of_a_handler_names_its_update(caplog: pytest.LogCaptureFixture) -> None:
+    driven = Driven(Chatty)
+    driven.step(driven.updated("tell", id="u1"))
+    fields = {record.message: record.workflow for record in caplog.records}  # type: ignore[attr-defined]  # an extra field
+    assert (fields["told"]["update_id"], fields["told"]["update_name"]) == ("u1", "tell")
+    assert "update_id" not in fields["run"]
+    driven.check_replays()
