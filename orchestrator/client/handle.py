@@ -45,7 +45,7 @@ from orchestrator.exceptions import (
     RPCError,
     RPCStatusCode,
 )
-from orchestrator.ids import OperationId, RunId, check_name, check_workflow_id
+from orchestrator.ids import OperationId, RunId, check_name, check_run_id, check_workflow_id
 from orchestrator.limits import IDLE_POLL_MS, QUERY_TIMEOUT_MS
 from orchestrator.ports.store import (
     Appended,
@@ -93,9 +93,9 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         self._values = values
         self._identity = identity
         self._id = check_workflow_id(id)
-        self._run_id = run_id
-        self._result_run_id = result_run_id
-        self._first_run_id = first_execution_run_id
+        self._run_id = _checked(run_id)
+        self._result_run_id = _checked(result_run_id)
+        self._first_run_id = _checked(first_execution_run_id)
         self._result_type = result_type
 
     @property
@@ -347,8 +347,8 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
                 identity=self._identity,
             ),
             status=RunStatus.TERMINATED,
-            run_id=self._meant(),
-            first_run_id=self._chain(),
+            run_id=self._run_id,
+            first_run_id=self._first_run_id,
         )
         store, clock = self._services.store, self._services.clock
         answer = await until_known(lambda: store.force_close(close), clock)
@@ -486,8 +486,8 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             workflow_id=self._id,
             body=body,
             operation_id=OperationId(self._services.mint()),
-            run_id=self._meant(),
-            first_run_id=self._chain() if isinstance(body, CancelReceived) else None,
+            run_id=self._run_id,
+            first_run_id=self._first_run_id if isinstance(body, CancelReceived) else None,
             message=message,
         )
         store, clock = self._services.store, self._services.clock
@@ -503,11 +503,9 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
             case NotOpen():
                 raise not_open(self._services, self._id, self._run_id, answer)
 
-    def _meant(self) -> RunId | None:
-        return None if self._run_id is None else RunId(self._run_id)
-
-    def _chain(self) -> RunId | None:
-        return None if self._first_run_id is None else RunId(self._first_run_id)
-
     async def _view(self, run_id: str | None) -> RunView:
         return await view_of(self._services, self._id, run_id)
+
+
+def _checked(run_id: str | None) -> RunId | None:
+    return None if run_id is None else check_run_id(run_id)

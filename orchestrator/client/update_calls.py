@@ -36,8 +36,8 @@ class UpdateCalls(Generic[SelfT]):
     _values: DataConverter
     _identity: str
     _id: WorkflowId
-    _run_id: str | None
-    _first_run_id: str | None
+    _run_id: RunId | None
+    _first_run_id: RunId | None
     _outbound: OutboundInterceptor | None
 
     @overload

@@ -213,6 +213,13 @@ async def test_a_bad_name_is_refused_before_anything_is_written(client: Client) 
     assert [run async for run in client.list_workflows()] == []
 
 
+def test_a_bad_run_id_is_refused_where_it_is_given(client: Client) -> None:
+    for bad in ("", "a{b}", "\ud800"):
+        for name in ("run_id", "first_execution_run_id"):
+            with pytest.raises(InvalidNameError, match="run id"):
+                client.get_workflow_handle("order-1", **{name: bad})
+
+
 async def test_runs_are_listed_by_status(client: Client) -> None:
     await client.execute_workflow(Counter.run, 0, id="c", task_queue=QUEUE)
     await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
