@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.unit.client.chains import QUEUE, WORKFLOWS, Continuing, Counting, Stu
 
 POLICY = RetryPolicy(initial_interval=timedelta(minutes=1))
 HOUR = timedelta(hours=1)
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ async def check_replays(client: Client, workflow_id: str) -> list[Any]:
         history = await handle.fetch_history()
         result = await Replayer(workflows=WORKFLOWS).replay_workflow(history)
         assert result.replay_failure is None
-    return sorted(runs, key=lambda run: run.start_time)
+    return sorted(runs, key=lambda run: (run.start_time, run.close_time or NEVER))
 
 
 async def test_a_failed_workflow_is_tried_again_under_its_policy(client: Client) -> None:
