@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol
 from orchestrator.common import Priority, RetryPolicy
 from orchestrator.converter import PayloadConverter
 from orchestrator.definition.activity import defn
+from orchestrator.metering import MetricMeter
 
 __all__ = [
     "defn",
@@ -34,6 +35,7 @@ __all__ = [
     "wait_for_worker_shutdown",
     "wait_for_worker_shutdown_sync",
     "payload_converter",
+    "metric_meter",
     "client",
     "raise_complete_async",
     "LoggerAdapter",
@@ -124,6 +126,9 @@ class ActivityContext(Protocol):
 
     @property
     def payload_converter(self) -> PayloadConverter: ...
+
+    @property
+    def metric_meter(self) -> MetricMeter: ...
 
     @property
     def client(self) -> Any: ...  # Any: a Client, of a layer above; None in sync activities
@@ -224,6 +229,15 @@ def wait_for_worker_shutdown_sync(timeout: timedelta | float | None = None) -> N
 def payload_converter() -> PayloadConverter:
     """The converter of the worker's client."""
     return _context().payload_converter
+
+
+def metric_meter() -> MetricMeter:
+    """The meter of the worker's client, with namespace, task queue and activity type on each value.
+
+    Raises:
+        RuntimeError: the code runs in a process of a pool, where nobody exports anything.
+    """
+    return _context().metric_meter
 
 
 def client() -> Any:  # Any: an `orchestrator.client.Client`, of a layer above

@@ -11,6 +11,17 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
+from orchestrator.metering import MetricAttributes as MetricAttributes
+from orchestrator.metering import MetricCommon as MetricCommon
+from orchestrator.metering import MetricCounter as MetricCounter
+from orchestrator.metering import MetricExporter as MetricExporter
+from orchestrator.metering import MetricGauge as MetricGauge
+from orchestrator.metering import MetricGaugeFloat as MetricGaugeFloat
+from orchestrator.metering import MetricHistogram as MetricHistogram
+from orchestrator.metering import MetricHistogramFloat as MetricHistogramFloat
+from orchestrator.metering import MetricHistogramTimedelta as MetricHistogramTimedelta
+from orchestrator.metering import MetricMeter as MetricMeter
+
 _T = TypeVar("_T")
 _Default = TypeVar("_Default")
 

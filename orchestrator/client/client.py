@@ -27,6 +27,7 @@ from orchestrator.core.task_token import TaskToken
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.ids import RunId, check_task_queue, check_workflow_id
 from orchestrator.limits import LIST_PAGE
+from orchestrator.metering import MetricMeter
 from orchestrator.ports.visibility import RunFilter
 from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services, services_of
@@ -46,12 +47,14 @@ class Client(UpdateWithStartCalls):
         *,
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
+        metric_meter: MetricMeter = MetricMeter.noop,
         identity: str | None = None,
     ) -> None:
         """Over services that are open; `connect` is the usual way."""
         self.services = services
         self.data_converter = data_converter
         self.interceptors = tuple(interceptors)
+        self.metric_meter = metric_meter
         self.outbound = chain_of(self, self.interceptors)
         self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
 
@@ -64,6 +67,7 @@ class Client(UpdateWithStartCalls):
         namespace: str | None = None,
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
+        metric_meter: MetricMeter = MetricMeter.noop,
         identity: str | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> Self:
@@ -76,6 +80,7 @@ class Client(UpdateWithStartCalls):
             namespace: Which set of workflows.
             data_converter: Python values ↔ payloads.
             interceptors: Stand around the client's calls, outermost first.
+            metric_meter: What workflow and activity code of its workers measures with.
             identity: Who this is, in histories; default: process id and host.
             settings: Any further setting of `orchestrator.config` by its name.
 
@@ -87,7 +92,11 @@ class Client(UpdateWithStartCalls):
         services = services_of(load_settings({**(settings or {}), **given}))
         await services.open()
         return cls(
-            services, data_converter=data_converter, interceptors=interceptors, identity=identity
+            services,
+            data_converter=data_converter,
+            interceptors=interceptors,
+            metric_meter=metric_meter,
+            identity=identity,
         )
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from orchestrator.core.updates import UpdateRequest
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.exceptions import FailureError
+from orchestrator.metering import MetricMeter
 from orchestrator.replay.beginning import arguments_of, failure_types_of, instance_of
 from orchestrator.replay.command_log import CommandLog, closes
 from orchestrator.replay.conditions import Conditions
@@ -90,6 +91,7 @@ class WorkflowRun:
         *,
         failure_exception_types: Sequence[type[BaseException]] = (),
         interceptors: Sequence[type[WorkflowInboundInterceptor]] = (),
+        metric_meter: MetricMeter = MetricMeter.noop,
     ) -> None:
         self.definition = definition
         self.facts = facts
@@ -111,6 +113,7 @@ class WorkflowRun:
         self.patches = Patches(self, self.properties.upsert_search_attributes)
         self.interception: Interception | None = None
         self._interceptors = interceptors
+        self._meter = metric_meter
         self.cancel_request: e.WorkflowExecutionCancelRequested | None = None
         self.evicting = False
         self._context = Context()
@@ -247,6 +250,20 @@ class WorkflowRun:
     def info(self) -> Info:
         """What workflow code may know about the run."""
         return info_of(self.facts, self.properties, first_task_ms=self._first_task_ms)
+
+    @cached_property
+    def metric_meter(self) -> MetricMeter:
+        """The worker's meter, with what the run is; quiet on replay and in queries."""
+        if self._meter.is_noop:
+            return self._meter
+        started = self.facts.started
+        attributes = {
+            "namespace": self.facts.namespace,
+            "task_queue": started.task_queue,
+            "workflow_type": started.workflow_type,
+        }
+        meter = self._meter.with_additional_attributes(attributes)
+        return meter.quiet_while(lambda: self.replaying)
 
     def own_info(self) -> Info:
         """As `info`, past all interceptors."""

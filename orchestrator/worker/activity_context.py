@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from orchestrator.activity import ActivityCancellationDetails, Info
 from orchestrator.converter import PayloadConverter
+from orchestrator.metering import MetricMeter
 from orchestrator.worker.interruption import Interruption
 
 OnHeartbeat = Callable[..., None]
@@ -90,6 +91,7 @@ class LocalContext:
         """`interruption` is set for code in a thread that may be interrupted."""
         self.client = client
         self.own_info = info
+        self.metric_meter = MetricMeter.noop
         self.outbound: Outbound | None = None
         """Interceptors around what the code asks for."""
         self.payload_converter = payload_converter

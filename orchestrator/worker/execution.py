@@ -26,6 +26,7 @@ from orchestrator.limits import (
     HEARTBEAT_THROTTLE_MAX_MS,
     NAMES_SHOWN_MAX,
 )
+from orchestrator.metering import MetricMeter
 from orchestrator.ports.clock import Clock
 from orchestrator.worker.activity_context import LocalOccurrence
 from orchestrator.worker.attempt import Attempt, Beat, Outcome
@@ -43,7 +44,7 @@ from orchestrator.worker.heartbeats import throttle_ms
 from orchestrator.worker.intercepted import InterceptedJob
 from orchestrator.worker.interceptors import Interceptor
 from orchestrator.worker.interruption import Interruption
-from orchestrator.worker.running import RunningAttempt
+from orchestrator.worker.running import RunningAttempt, meter_of
 from orchestrator.worker.shared_state import SERVER_GONE, SharedEvent, SharedStateManager
 
 OnFatal = Callable[[Exception], None]
@@ -112,6 +113,7 @@ class ActivityExecution:
         on_fatal: OnFatal | None = None,
         client: object = None,
         interceptors: Sequence[Interceptor] = (),
+        metric_meter: MetricMeter = MetricMeter.noop,
     ) -> None:
         """Run `check_registry` before.
 
@@ -126,6 +128,7 @@ class ActivityExecution:
             client: What async activities get as `activity.client()`.
             on_fatal: Told when the executor is broken or closed.
             interceptors: Stand around the calls, outermost first.
+            metric_meter: Makes the instruments of activity code.
         """
         self._registry = registry
         self._values = values
@@ -137,6 +140,7 @@ class ActivityExecution:
         self._on_fatal = on_fatal
         self._client = client
         self._interceptors = interceptors
+        self._meter = metric_meter
         self._deadlines = Deadlines(clock)
         self._worker_shutdown = LocalOccurrence()
         self._shared_shutdown: asyncio.Task[SharedEvent] | None = None
@@ -204,6 +208,8 @@ class ActivityExecution:
 
     async def _start(self, definition: ActivityDefinition, running: RunningAttempt) -> Job:
         call = Call(definition, running.attempt.task.input, self._values)
+        if not self._meter.is_noop:
+            running.context.metric_meter = meter_of(self._meter, running.attempt.task)
         start_sync = partial(self._start_sync, running)
         if self._interceptors:
             header, executor = running.attempt.task.header, self._executor

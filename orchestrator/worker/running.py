@@ -9,12 +9,14 @@ from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
 from orchestrator.exceptions import UnavailableError
 from orchestrator.limits import IDLE_POLL_MS
+from orchestrator.metering import MetricMeter
 from orchestrator.ports.clock import Clock
 from orchestrator.replay.policies import from_options
 from orchestrator.replay.search_attributes import from_priority
 from orchestrator.units import to_datetime, to_timedelta_or_none
 from orchestrator.wire.failure import ApplicationFailure, CanceledFailure, Failure
 from orchestrator.wire.payload import Payload
+from orchestrator.wire.tasks import ActivityTask
 from orchestrator.worker.activity_context import LocalContext, LocalOccurrence
 from orchestrator.worker.attempt import Abandoned, Attempt, Beat, Detached, Outcome
 from orchestrator.worker.calls import Ended
@@ -215,6 +217,16 @@ def info_of(attempt: Attempt, values: DataConverter) -> Info:
         workflow_type=task.workflow_type,
         priority=from_priority(task.priority),
     )
+
+
+def meter_of(meter: MetricMeter, task: ActivityTask) -> MetricMeter:
+    """The worker's meter, with what the activity is."""
+    attributes = {
+        "namespace": task.namespace,
+        "task_queue": task.task_queue,
+        "activity_type": task.activity_type,
+    }
+    return meter.with_additional_attributes(attributes)
 
 
 def _token_of(attempt: Attempt) -> bytes:

@@ -23,6 +23,7 @@ from orchestrator.converter import DataConverter, PayloadConverter
 from orchestrator.definition.activity import ActivityDefinition
 from orchestrator.definition.signature import AnyFunction
 from orchestrator.limits import SHARED_HEARTBEATS_MAX
+from orchestrator.metering import MetricMeter
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
 from orchestrator.worker.calls import Ended, call_sync
@@ -213,6 +214,15 @@ class ProcessContext:
         self.heartbeat_failure: Failure | None = None
         self._values = job.values
         self._attempt = job.attempt
+
+    @property
+    def metric_meter(self) -> MetricMeter:
+        """An exporter lives in the worker's process.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("there is no metric meter in the process of a pool: use threads")
 
     @property
     def payload_converter(self) -> PayloadConverter:

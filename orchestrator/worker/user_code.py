@@ -16,6 +16,7 @@ import msgspec
 from orchestrator.definition.registry import Registry
 from orchestrator.definition.workflow import WorkflowDefinition
 from orchestrator.ids import Namespace
+from orchestrator.metering import MetricMeter
 from orchestrator.replay.facts import Activation, Completion, RunFacts, TaskFailure
 from orchestrator.replay.interceptors import WorkflowInboundInterceptor
 from orchestrator.replay.run import WorkflowRun
@@ -57,6 +58,7 @@ class CodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     failure_exception_types: tuple[type[BaseException], ...] = ()
     interceptors: tuple[type[WorkflowInboundInterceptor], ...] = ()
+    metric_meter: MetricMeter = MetricMeter.noop
 
 
 class UserCode:
@@ -95,6 +97,7 @@ class UserCode:
             self._values,
             failure_exception_types=self._options.failure_exception_types,
             interceptors=self._options.interceptors,
+            metric_meter=self._options.metric_meter,
         )
 
     def activate(self, run: WorkflowRun, activation: Activation) -> Completion:

@@ -145,6 +145,7 @@ class Worker:
             on_fatal=self._fail,
             client=client,
             interceptors=links,
+            metric_meter=client.metric_meter,
         )
         self._fatal: Exception | None = None
         self._on_fatal_error = on_fatal_error
@@ -161,6 +162,7 @@ class Worker:
             code=CodeOptions(
                 failure_exception_types=tuple(workflow_failure_exception_types),
                 interceptors=workflow_classes(links),
+                metric_meter=client.metric_meter,
             ),
             local_execution=self._execution,
             local_slots=_at_least_1(

@@ -7,6 +7,7 @@ import uuid as _uuid
 from datetime import datetime
 
 from orchestrator.converter import PayloadConverter
+from orchestrator.metering import MetricMeter
 from orchestrator.replay.context import current_run, current_run_or_none
 from orchestrator.replay.run_info import Info
 from orchestrator.units import to_datetime
@@ -77,6 +78,12 @@ def cancellation_reason() -> str | None:
     """What the request for cancellation said; None while there is none."""
     request = current_run().cancel_request
     return None if request is None else request.reason
+
+
+def metric_meter() -> MetricMeter:
+    """The meter of the worker's client, with namespace, task queue and workflow type on each value.
+    Nothing is noted on replay, nor in queries."""
+    return current_run().metric_meter
 
 
 def payload_converter() -> PayloadConverter:

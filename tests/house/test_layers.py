@@ -10,7 +10,7 @@ import pytest
 from tests.house.source import Module, modules
 
 _LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"ids", "units", "limits", "common", "exceptions", ""}),
+    frozenset({"ids", "units", "limits", "metering", "common", "exceptions", ""}),
     frozenset({"wire"}),
     frozenset({"core", "converter", "definition"}),
     frozenset({"replay"}),

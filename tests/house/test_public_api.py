@@ -14,6 +14,7 @@ _FACES = (
     "orchestrator.common",
     "orchestrator.contrib.compression",
     "orchestrator.contrib.encryption",
+    "orchestrator.contrib.opentelemetry",
     "orchestrator.contrib.pydantic",
     "orchestrator.converter",
     "orchestrator.envconfig",
