@@ -86,6 +86,8 @@ ACTIVATIONS_PER_TASK_MAX = 100
 """Activations under one delivery; then a fresh wake-up lets other runs have their turn."""
 REQUEST_ATTEMPTS_MAX = 20
 """Tries, a second apart, of a request that fails for no known reason; then it is a dead letter."""
+REQUEST_ABSENCES_MAX = 5
+"""Tries of a request, a second apart, while the store is away; then another process may have it."""
 COMMIT_REPEATS_MAX = 20
 """Repeats of a store call with unknown outcome before the delivery is given back."""
 

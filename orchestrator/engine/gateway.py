@@ -3,8 +3,9 @@
 A request exists nowhere but in its message until the store has it. So a delivery is acknowledged
 last: after the run is there (or the refusal is definite), its wake-up was sent and the asker was
 answered; or after the dead queue has confirmed what can never be done. While a server is away the
-delivery stays in hand and the same act is tried again once a second. A crash anywhere means a
-redelivery, and the redelivery finds what was done, because the request id names the run.
+delivery stays in hand and the same act is tried again once a second, for some seconds: then another
+process may have it, whose servers answer. A crash anywhere means a redelivery, and the redelivery
+finds what was done, because the request id names the run.
 
 What cannot be understood goes to the dead queue with the reason. What policies refuse does not:
 refusing doubles is what they are for.
@@ -32,6 +33,7 @@ from orchestrator.limits import (
     IDLE_POLL_MS,
     MESSAGE_BYTES_MAX,
     REASON_CHARS_MAX,
+    REQUEST_ABSENCES_MAX,
     REQUEST_ATTEMPTS_MAX,
 )
 from orchestrator.ports.broker import Broker, Delivery, Outgoing, ReplyTo
@@ -57,7 +59,7 @@ Expect = Callable[[ShardId, int], None]
 _CANNOT_BE = (MalformedMessageError, InvalidNameError, PayloadTooLargeError, RPCError)
 
 
-class _DrainingError(Exception):
+class _LeftToOthersError(Exception):
     """The act under way is left to whoever gets the delivery next."""
 
 
@@ -110,7 +112,7 @@ class Gateway:
         self._counters.add("gateway_requests_taken")
         try:
             await self._request(delivery)
-        except _DrainingError:
+        except _LeftToOthersError:
             delivery.give_back()
 
     async def _request(self, delivery: Delivery) -> None:
@@ -120,7 +122,7 @@ class Gateway:
         except _CANNOT_BE as error:
             await self._bury(delivery, _refusal(delivery.body, error))
             return
-        except _DrainingError:
+        except _LeftToOthersError:
             raise
         except Exception as error:  # the boundary of one request: the others must go on
             self._log.exception("request_failed")
@@ -129,12 +131,13 @@ class Gateway:
         await self._settle(delivery, options, answer)
 
     async def _start(self, options: StartOptions) -> StartAnswer:
-        """The store's answer, however long the store is away.
+        """The store's answer. While the store is away it is asked once a second, for a while; then
+        the request is left to a process that may reach it.
 
         Raises:
             Exception: what was not foreseen went wrong `REQUEST_ATTEMPTS_MAX` times in a row.
         """
-        failures = 0
+        failures = absences = 0
         while True:
             try:
                 answer = await self._store.start(start_of(options, now_ms=self._clock.now_ms()))
@@ -146,6 +149,9 @@ class Gateway:
                 if not self._is_store_away:
                     self._log.warning("requests_wait_for_store", reason=str(error))
                 self._is_store_away = True
+                absences += 1
+                if absences == REQUEST_ABSENCES_MAX:
+                    raise _LeftToOthersError from None
             except Exception:  # the boundary to the store: it may be a passing trouble
                 failures += 1
                 if failures == REQUEST_ATTEMPTS_MAX:
@@ -213,7 +219,7 @@ class Gateway:
             leaving=self._draining,
         )
         if not is_buried:
-            raise _DrainingError
+            raise _LeftToOthersError
         self._answer(delivery, refusal)
         delivery.ack()
 
@@ -231,12 +237,12 @@ class Gateway:
         """Wait a second before the next try.
 
         Raises:
-            _DrainingError: there is no next try, the process goes.
+            _LeftToOthersError: there is no next try, the process goes.
         """
         if not self._draining.is_set():
             await self._clock.wait(self._draining, timeout_ms=IDLE_POLL_MS)
         if self._draining.is_set():
-            raise _DrainingError
+            raise _LeftToOthersError
 
 
 def _read(body: bytes) -> StartOptions:

@@ -19,6 +19,7 @@ from orchestrator.limits import (
     MESSAGE_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     REASON_CHARS_MAX,
+    REQUEST_ABSENCES_MAX,
     REQUEST_ATTEMPTS_MAX,
 )
 from orchestrator.ports.broker import DeadQueue, Delivery, Outgoing, Published, RequestsQueue
@@ -308,6 +309,20 @@ async def test_while_the_store_is_away_a_request_stays_in_hand(
     await office.send(start())
     assert len(office.consumer.in_hand) == 1
     assert office.dead == []
+
+
+async def test_a_request_that_waits_for_the_store_is_left_to_a_process_that_reaches_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unavailable(office, monkeypatch, times=10**6)
+    await office.send(start())
+    await office.consumer.stop()  # As one does whose store is away.
+    for _ in range(REQUEST_ABSENCES_MAX - 1):
+        assert len(office.consumer.in_hand) == 1
+        office.engine.clock.ms += 1_000
+        await office.engine.settle()
+    assert len(office.consumer.in_hand) == 0
+    assert await office.client.ready(RequestsQueue()) == 1
 
 
 async def test_a_drain_gives_back_what_waits_for_the_store(
