@@ -11,16 +11,20 @@ import pytest
 from orchestrator import activity, workflow
 from orchestrator.client import (
     Client,
+    WithStartWorkflowOperation,
     WorkflowContinuedAsNewError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
     WorkflowUpdateStage,
 )
+from orchestrator.common import WorkflowIDConflictPolicy
+from orchestrator.converter import DataConverter
 from orchestrator.core.transition import Transition
 from orchestrator.exceptions import ApplicationError, RPCError, RPCStatusCode
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Replayer, Worker
+from tests.unit.converter.coded import ReversingCodec
 
 QUEUE = "updates"
 ACCEPTED, COMPLETED = WorkflowUpdateStage.ACCEPTED, WorkflowUpdateStage.COMPLETED
@@ -371,3 +375,33 @@ async def test_an_update_wakes_a_run_whose_start_was_delayed(client: Client) -> 
         Cart.run, 1, id="late", task_queue=QUEUE, start_delay=timedelta(days=1)
     )
     assert await handle.execute_update(Cart.add, "cola") == 1
+
+
+async def test_what_an_update_carries_is_stored_as_the_codec_made_it() -> None:
+    values = DataConverter(payload_codec=ReversingCodec())
+    async with await WorkflowEnvironment.start_time_skipping(data_converter=values) as env:
+        async with worker_of(env):
+            handle = await started(env.client)
+            assert await handle.execute_update(Cart.fetch, "pizza") == "pizza fetched"
+            for item in ("cola", "tea"):
+                await handle.execute_update(Cart.add, item)
+            with pytest.raises(WorkflowUpdateFailedError, match="no room for juice"):
+                await handle.execute_update(Cart.add, "juice")
+            operation = WithStartWorkflowOperation(
+                Cart.run,
+                1,
+                id="cart",
+                task_queue=QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+            assert (
+                await env.client.execute_update_with_start_workflow(
+                    Cart.both, args=["ab", 2], start_workflow_operation=operation
+                )
+                == "abab"
+            )
+        history = await handle.fetch_history()
+        stored = history.to_json()
+        assert not [word for word in ("pizza", "cola", "abab") if word in stored]
+        replayed = await Replayer(workflows=[Cart], data_converter=values).replay_workflow(history)
+        assert replayed.replay_failure is None
