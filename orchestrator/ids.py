@@ -39,6 +39,7 @@ ProcessName = NewType("ProcessName", str)
 ShardId = NewType("ShardId", int)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALVES = re.compile(r"[\ud800-\udfff]")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TASK_QUEUE = re.compile(r"[^\s#*]+")
 BEHIND_NAMESPACES = frozenset(
@@ -121,4 +122,17 @@ def check_name(kind: str, value: str) -> str:
         raise InvalidNameError(kind, value, "no braces")
     if len(value.encode()) > NAME_BYTES_MAX:
         raise InvalidNameError(kind, value, f"at most {NAME_BYTES_MAX} bytes")
+    return value
+
+
+def check_text(kind: str, value: str, *, bytes_max: int) -> str:
+    """Return `value` when it can be stored as a text for people.
+
+    Raises:
+        InvalidNameError: it is over `bytes_max`, or holds half of a surrogate pair.
+    """
+    if not isinstance(value, str) or _HALVES.search(value):
+        raise InvalidNameError(kind, value, "a text without halves of surrogate pairs")
+    if len(value.encode()) > bytes_max:
+        raise InvalidNameError(kind, value, f"at most {bytes_max} bytes")
     return value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Protocol
 
+from orchestrator.ids import check_text
+from orchestrator.limits import SUMMARY_BYTES_MAX
 from orchestrator.replay.control import ContinueAsNewError
 from orchestrator.replay.facts import RunFacts
 from orchestrator.replay.handles import ActivityHandle
@@ -47,7 +49,7 @@ def schedule_activity(
         ),
         heartbeat_timeout_ms=checked_ms("heartbeat_timeout", asked.heartbeat_timeout),
         retry_policy=DEFAULT_RETRY if policy is None else to_options(policy),
-        summary=asked.summary or "",
+        summary=check_text("summary", asked.summary or "", bytes_max=SUMMARY_BYTES_MAX),
     )
     return run.operations.activities.start(
         command, result_type=asked.result_type, cancellation_type=asked.cancellation_type

@@ -21,6 +21,8 @@ from orchestrator.replay.facts import Activation, Commands, TaskFailure
 from orchestrator.telemetry.log import get_logger
 from orchestrator.wire import codec
 from orchestrator.wire.commands import Command, RecordMarker
+from orchestrator.wire.events import WorkflowTaskFailureCause
+from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.inbox import InboxEntry
 from orchestrator.worker.border import Border
 from orchestrator.worker.context import WorkerContext
@@ -114,7 +116,7 @@ class Activations:
         news.answers.extend(answers_of(completion.rejections))
         if not events and not completion.commands:
             return (consume(run.state, news, task, mint=self._context.mint),)
-        return decide(run.state, news, completion.commands, task, mint=self._context.mint)
+        return self._decide(run, news, completion.commands, task)
 
     async def end_local(
         self, run: CachedRun, opened: OpenTask, ended: RecordMarker
@@ -128,11 +130,23 @@ class Activations:
         opened.add(completion)
         return None
 
-    def decide(self, run: CachedRun, opened: OpenTask) -> tuple[Transition, ...]:
+    def decide(self, run: CachedRun, opened: OpenTask) -> tuple[Transition, ...] | TaskFailure:
         """The commits of a task as far as it has come; what still runs goes on in the next one."""
         running = 0 if opened.closes else len(run.run.local.to_run)
         task = replace(opened.task, local_activities=running)
-        return decide(run.state, opened.news, opened.commands, task, mint=self._context.mint)
+        return self._decide(run, opened.news, opened.commands, task)
+
+    def _decide(
+        self, run: CachedRun, news: Intake, commands: Sequence[Command], task: Task
+    ) -> tuple[Transition, ...] | TaskFailure:
+        try:
+            return decide(run.state, news, commands, task, mint=self._context.mint)
+        except UnicodeEncodeError as error:  # in a text that the code gave: a note's name, a type
+            message = f"a text of the workflow's code cannot be stored: {error}"
+            failure = Failure(
+                message=message, detail=ApplicationFailure(error_type="UnicodeEncodeError")
+            )
+            return TaskFailure(cause=WorkflowTaskFailureCause.PAYLOAD, failure=failure)
 
     def _task(
         self,

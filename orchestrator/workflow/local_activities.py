@@ -15,8 +15,8 @@ from orchestrator.common import RetryPolicy
 from orchestrator.definition.activity import activity_name
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.signature import result_type as annotated_result
-from orchestrator.ids import check_name
-from orchestrator.limits import LOCAL_RETRY_THRESHOLD_MS
+from orchestrator.ids import check_name, check_text
+from orchestrator.limits import LOCAL_RETRY_THRESHOLD_MS, SUMMARY_BYTES_MAX
 from orchestrator.replay.context import current_run
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.interceptors import StartLocalActivityInput
@@ -190,7 +190,7 @@ def _start(
         ),
         retry_policy=RetryOptions() if policy is None else to_options(policy),
         local_retry_threshold_ms=LOCAL_RETRY_THRESHOLD_MS if threshold_ms is None else threshold_ms,
-        summary=options["summary"] or "",
+        summary=check_text("summary", options["summary"] or "", bytes_max=SUMMARY_BYTES_MAX),
     )
     return current.local.start(
         request,

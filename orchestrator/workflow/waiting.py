@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from orchestrator.ids import check_text
+from orchestrator.limits import SUMMARY_BYTES_MAX
 from orchestrator.replay.context import current_run
 from orchestrator.replay.waiting import as_completed, wait
 
@@ -19,11 +21,13 @@ async def sleep(duration: float | timedelta, *, summary: str | None = None) -> N
         summary: For people; it stands at the timer's event.
 
     Raises:
-        ValueError: the duration is negative or over `limits.TIMER_MS_MAX`.
+        ValueError: the duration is negative or over `limits.TIMER_MS_MAX`, or the summary over
+            `limits.SUMMARY_BYTES_MAX`.
     """
     seconds = _seconds(duration)
     if not seconds >= 0:
         raise ValueError(f"sleep needs a duration ≥ 0, found {duration}")
+    said = check_text("summary", summary or "", bytes_max=SUMMARY_BYTES_MAX)
     loop = current_run().loop
     awoken = loop.create_future()
 
@@ -31,7 +35,7 @@ async def sleep(duration: float | timedelta, *, summary: str | None = None) -> N
         if not awoken.done():
             awoken.set_result(None)
 
-    timer = loop.call_later_with(seconds, awake, summary=summary or "")
+    timer = loop.call_later_with(seconds, awake, summary=said)
     try:
         await awoken
     finally:
@@ -55,9 +59,10 @@ async def wait_condition(
         asyncio.TimeoutError: `timeout` passed and `fn()` is still false.
     """
     seconds = None if timeout is None else _seconds(timeout)
+    said = check_text("timeout_summary", timeout_summary or "", bytes_max=SUMMARY_BYTES_MAX)
     current = current_run()
     current.check_writable("wait")
-    await current.conditions.wait(current.loop, fn, timeout=seconds, summary=timeout_summary or "")
+    await current.conditions.wait(current.loop, fn, timeout=seconds, summary=said)
 
 
 def _seconds(duration: timedelta | float) -> float:

@@ -439,6 +439,12 @@ async def calls_wrongly(self, how: str) -> None:
         workflow.continue_as_new(run_timeout=timedelta(0))
     if how == "ages":
         await workflow.execute_activity("a", start_to_close_timeout=timedelta.max)
+    if how == "half":
+        await workflow.execute_activity("a", start_to_close_timeout=CLOSE, summary="\ud83c")
+    if how == "page":
+        await workflow.sleep(1, summary="x" * 401)
+    if how == "reason":
+        await workflow.wait_condition(lambda: False, timeout=1, timeout_summary="x" * 401)
     if how == "many":
         for _ in range(2001):
             workflow.start_activity("a", start_to_close_timeout=CLOSE)
@@ -465,6 +471,9 @@ async def calls_wrongly(self, how: str) -> None:
         ("next", "workflow type: expected at most 1000 bytes"),
         ("now", "run_timeout must be positive"),
         ("ages", "start_to_close_timeout must be at most 36500 days"),
+        ("half", "summary: expected a text without halves of surrogate pairs"),
+        ("page", "summary: expected at most 400 bytes"),
+        ("reason", "timeout_summary: expected at most 400 bytes"),
         ("many", "2000 activities are pending"),
         ("timers", "10000 timers are running"),
     ],

@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 
 from orchestrator import workflow
+from orchestrator.common import RetryPolicy
 
 
 @workflow.defn
@@ -143,6 +144,19 @@ class StrictlyOther:
     @workflow.run
     async def run(self) -> None:
         await asyncio.sleep(1)
+
+
+@workflow.defn
+class Garbled:
+    """Names an error type that no message can carry."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(
+            "pay",
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=RetryPolicy(non_retryable_error_types=["\ud83c"]),
+        )
 
 
 @workflow.defn

@@ -432,3 +432,12 @@ async def test_a_damaged_history_is_named_as_what_the_run_waits_for(bare: Engine
     assert problem is not None
     assert "HistoryGapError: the history is damaged" in problem
     assert "expected event 6, found 7" in problem
+
+
+async def test_a_text_that_cannot_be_stored_fails_the_task_and_says_so(bare: Engine) -> None:
+    worker = await Worker(bare, workflows=[shop.Garbled]).open()
+    await start(bare, "Garbled")
+    (failed,) = await failures(bare)
+    assert failed.cause is WorkflowTaskFailureCause.PAYLOAD
+    assert "a text of the workflow's code cannot be stored" in failed.failure.message
+    assert (worker.in_hand(), len(worker.cache)) == (0, 0)
