@@ -309,10 +309,12 @@ def _check_override(cls: type, attribute: str, mark: str, kind: str) -> None:
 
 
 def _check_dynamic(definition: HandlerDefinition, what: str) -> None:
-    if definition.name is None and not definition.signature.accepts(2):
+    signature = definition.signature
+    if definition.name is None and (signature.takes_more or not signature.accepts(2)):
+        found = [*signature.names, *(["*…"] if signature.takes_more else [])]
         raise ValueError(
             f"{what} is dynamic, so it must take (name: str, args: Sequence[RawValue]); found "
-            f"{list(definition.signature.names)}"
+            f"{found}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -161,3 +162,48 @@ def test_the_result_type_of_anything_callable_is_read_once() -> None:
     del Caller.method.__annotations__["return"]
     assert result_type(Caller.method) is str
     assert result_type(len) is None
+
+
+@pytest.mark.parametrize("kind", [workflow.signal, workflow.query, workflow.update])
+def test_a_dynamic_handler_takes_its_arguments_as_one_list(kind: Any) -> None:
+    def old(self: object, name: str, *args: RawValue) -> None: ...
+
+    with pytest.raises(ValueError, match=r"found \['name', '\*…'\]"):
+        workflow.defn(_class(a=kind(dynamic=True)(old)))
+
+
+def test_updates_are_found_with_their_validators() -> None:
+    def add(self: object, item: str) -> None: ...
+    def check(self: object, item: str) -> None: ...
+
+    marked = workflow.update(name="put")(add)
+    marked.validator(check)
+    found = WorkflowDefinition.of(workflow.defn(_class(add=marked))).updates["put"]
+    assert (found.attribute, found.validator) == ("add", check)
+
+
+@pytest.mark.parametrize("how", ["count", "type", "async"])
+def test_a_validator_is_plain_and_takes_what_its_update_takes(how: str) -> None:
+    def add(self: object, item: str) -> None: ...
+    def count(self: object) -> None: ...
+    def type_(self: object, item: int) -> None: ...
+    async def waits(self: object, item: str) -> None: ...
+
+    marked: Any = workflow.update(add)
+    words = "must be a plain def" if how == "async" else "must take the same parameters"
+
+    def define() -> None:
+        marked.validator({"count": count, "type": type_, "async": waits}[how])
+        workflow.defn(_class(add=marked))
+
+    with pytest.raises(ValueError, match=words):
+        define()
+
+
+def test_an_update_that_overrides_another_is_decorated_again() -> None:
+    class Base:
+        @workflow.update
+        def add(self) -> None: ...
+
+    with pytest.raises(ValueError, match=r"without @workflow\.update"):
+        workflow.defn(type("C", (Base,), {"run": _class().run, "add": lambda self: None}))
