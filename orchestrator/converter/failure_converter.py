@@ -35,6 +35,7 @@ from orchestrator.limits import (
     FAILURE_MESSAGE_CHARS_MAX,
     FAILURE_STACK_CHARS_MAX,
     FAILURE_STACK_FRAMES_MAX,
+    NAME_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
 )
 from orchestrator.units import to_ms_or_none, to_timedelta
@@ -170,8 +171,8 @@ def _detail(exception: BaseException, payload_converter: PayloadConverter) -> Fa
     match exception:
         case ApplicationError():
             return ApplicationFailure(
-                error_type=exception.type or "",
-                non_retryable=exception.non_retryable,
+                error_type=_word(exception.type),
+                non_retryable=bool(exception.non_retryable),
                 details=convert(exception.details),
                 next_retry_delay_ms=to_ms_or_none(exception.next_retry_delay),
                 benign=exception.category is ApplicationErrorCategory.BENIGN,
@@ -188,7 +189,7 @@ def _detail(exception: BaseException, payload_converter: PayloadConverter) -> Fa
                 last_heartbeat_details=convert(exception.last_heartbeat_details),
             )
         case ServerError():
-            return ServerFailure(non_retryable=exception.non_retryable)
+            return ServerFailure(non_retryable=bool(exception.non_retryable))
         case ActivityError():
             return ActivityFailure(
                 scheduled_event_id=exception.scheduled_event_id,
@@ -220,7 +221,7 @@ def _plain_detail(exception: BaseException) -> FailureDetail:
             fields = vars(exception)
             kind = fields.get("type")
             return ApplicationFailure(
-                error_type=kind if isinstance(kind, str) else "",
+                error_type=_word(kind if isinstance(kind, str) else None),
                 non_retryable=fields.get("non_retryable") is True,
                 benign=fields.get("category") is ApplicationErrorCategory.BENIGN,
             )
@@ -251,6 +252,11 @@ def _message(exception: BaseException) -> str:
     elif not text and isinstance(exception, asyncio.TimeoutError):
         text = "Timed out"
     return _bounded(text, FAILURE_MESSAGE_CHARS_MAX)
+
+
+def _word(given: object) -> str:
+    """A word for programs, whatever the user gave for one; empty for None."""
+    return "" if given is None else _bounded(str(given), NAME_BYTES_MAX)
 
 
 def _bounded(text: str, chars_max: int) -> str:

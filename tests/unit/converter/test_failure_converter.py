@@ -28,6 +28,7 @@ from orchestrator.limits import (
     FAILURE_STACK_FRAMES_MAX,
     PAYLOAD_BYTES_MAX,
 )
+from orchestrator.wire import codec
 from orchestrator.wire.failure import ApplicationFailure, CanceledFailure, Failure, TimeoutFailure
 from orchestrator.wire.payload import Payload
 
@@ -259,3 +260,15 @@ def test_the_details_of_all_causes_together_are_bounded_and_what_is_left_out_is_
     assert [len(one.detail.details) for one in (outer, middle, inner)] == [1, 0, 1]  # type: ignore[union-attr]  # all are of applications
     assert middle.message.startswith("middle [details left out: what its chain would hold has 2,")
     assert outer.detail.error_type == "Outer"  # type: ignore[union-attr]  # as above
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("T\ud800", "T\\ud800"), (5, "5"), ("x" * 5_000, "x" * 1_000), (None, "")]
+)
+def test_whatever_is_given_as_a_type_travels_as_a_word(given: object, kept: str) -> None:
+    error = ApplicationError("no", type=given, non_retryable=1)  # type: ignore[arg-type]  # a user's slip
+    failure = CONVERTER.to_failure(error)
+    read = codec.failure_decoder.decode(codec.encode(failure))
+    assert isinstance(read.detail, ApplicationFailure)
+    assert read.detail.error_type[:1_000] == kept
+    assert read.detail.non_retryable is True
