@@ -45,7 +45,7 @@ from orchestrator.wire.events import (
     WorkflowExecutionTerminated,
 )
 from orchestrator.wire.messages import StartRequest
-from orchestrator.wire.options import Conflict, Priority, RetryOptions, Reuse
+from orchestrator.wire.options import NO_PRIORITY, Conflict, Priority, RetryOptions, Reuse
 from orchestrator.wire.payload import Header, Payload
 from orchestrator.wire.search_attributes import SearchAttributes
 from orchestrator.wire.tasks import FirstRun
@@ -72,7 +72,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     cron_schedule: str = ""
     static_summary: str = ""
     static_details: str = ""
-    priority: Priority = Priority()
+    priority: Priority = NO_PRIORITY
     identity: str = ""
     parent: ParentExecution | None = None
     """Of a child. Its refusal is remembered: it may be asked for again, but was answered."""
@@ -108,7 +108,7 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
         cron_schedule=options.cron_schedule,
         static_summary=_text("static_summary", options.static_summary, SUMMARY_BYTES_MAX),
         static_details=_text("static_details", options.static_details, DETAILS_BYTES_MAX),
-        priority=options.priority,
+        priority=NO_PRIORITY if options.priority == NO_PRIORITY else options.priority,
         parent=options.parent,
         root=options.root,
     )

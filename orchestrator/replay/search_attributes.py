@@ -16,6 +16,7 @@ from orchestrator.common import (
 )
 from orchestrator.core.search_attributes import checked
 from orchestrator.exceptions import InvalidSearchAttributeError
+from orchestrator.wire.options import NO_PRIORITY
 from orchestrator.wire.options import Priority as PriorityOptions
 from orchestrator.wire.search_attributes import (
     IndexedValueType,
@@ -85,12 +86,13 @@ def values_of(attribute: SearchAttribute) -> Sequence[Any]:  # Any: of any type
 def to_priority(priority: Priority | None) -> PriorityOptions:
     """A priority as it travels."""
     if priority is None:
-        return PriorityOptions()
-    return PriorityOptions(
+        return NO_PRIORITY
+    found = PriorityOptions(
         priority_key=priority.priority_key or 0,
         fairness_key=priority.fairness_key or "",
         fairness_weight=priority.fairness_weight or 0.0,
     )
+    return NO_PRIORITY if found == NO_PRIORITY else found
 
 
 def from_priority(options: PriorityOptions) -> Priority:

@@ -9,7 +9,7 @@ from orchestrator.core.transition import StartRun
 from orchestrator.exceptions import InvalidNameError, RPCError
 from orchestrator.limits import DURATION_MS_MAX
 from orchestrator.wire import codec
-from orchestrator.wire.options import Conflict, Reuse
+from orchestrator.wire.options import Conflict, Priority, Reuse
 from tests.unit.core.histories import T0
 
 
@@ -115,3 +115,8 @@ def test_an_unknown_policy_in_a_message_names_the_known_ones() -> None:
     )
     with pytest.raises(RPCError, match=r"expected one of allow_duplicate, .*found 'always'"):
         options_of(request)
+
+
+def test_a_history_does_not_speak_of_a_priority_that_nobody_asked_for() -> None:
+    assert b"priority" not in codec.encode(start(priority=Priority()).run.started)
+    assert b"priority" in codec.encode(start(priority=Priority(priority_key=1)).run.started)
