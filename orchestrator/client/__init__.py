@@ -38,6 +38,7 @@ from orchestrator.client.interceptors import (
 )
 from orchestrator.client.options import WorkflowStartOptions
 from orchestrator.client.pending_children import PendingChildWorkflow
+from orchestrator.client.plugins import ClientConfig, Plugin
 from orchestrator.client.updates import WorkflowUpdateHandle, WorkflowUpdateStage
 from orchestrator.client.with_start import WithStartWorkflowOperation
 from orchestrator.wire.history_json import WorkflowHistory
@@ -54,6 +55,8 @@ __all__ = [
     "WorkflowExecutionStatus",
     "PendingActivity",
     "PendingChildWorkflow",
+    "ClientConfig",
+    "Plugin",
     "Interceptor",
     "OutboundInterceptor",
     "StartWorkflowInput",

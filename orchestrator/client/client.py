@@ -19,6 +19,7 @@ from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import Interceptor, StartWorkflowInput
 from orchestrator.client.options import WorkflowStartOptions, target_of
 from orchestrator.client.outbound import chain_of
+from orchestrator.client.plugins import ClientConfig, Plugin, configured
 from orchestrator.client.starting import start_run
 from orchestrator.client.with_start import UpdateWithStartCalls
 from orchestrator.config import load_settings
@@ -49,14 +50,24 @@ class Client(UpdateWithStartCalls):
         interceptors: Sequence[Interceptor] = (),
         metric_meter: MetricMeter = MetricMeter.noop,
         identity: str | None = None,
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         """Over services that are open; `connect` is the usual way."""
-        self.services = services
-        self.data_converter = data_converter
-        self.interceptors = tuple(interceptors)
-        self.metric_meter = metric_meter
+        given = ClientConfig(
+            services=services,
+            data_converter=data_converter,
+            interceptors=interceptors,
+            metric_meter=metric_meter,
+            identity=identity,
+        )
+        config = self._config = configured(plugins, given)
+        self.plugins = tuple(plugins)
+        self.services = config["services"]
+        self.data_converter = config["data_converter"]
+        self.interceptors = tuple(config["interceptors"])
+        self.metric_meter = config["metric_meter"]
         self.outbound = chain_of(self, self.interceptors)
-        self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
+        self.identity = config["identity"] or f"{os.getpid()}@{socket.gethostname()}"
 
     @classmethod
     async def connect(
@@ -69,6 +80,7 @@ class Client(UpdateWithStartCalls):
         interceptors: Sequence[Interceptor] = (),
         metric_meter: MetricMeter = MetricMeter.noop,
         identity: str | None = None,
+        plugins: Sequence[Plugin] = (),
         settings: Mapping[str, object] | None = None,
     ) -> Self:
         """Connect to RabbitMQ and Redis.
@@ -82,6 +94,8 @@ class Client(UpdateWithStartCalls):
             interceptors: Stand around the client's calls, outermost first.
             metric_meter: What workflow and activity code of its workers measures with.
             identity: Who this is, in histories; default: process id and host.
+            plugins: Change how the client is made, and those that are plugins of workers too its
+                workers.
             settings: Any further setting of `orchestrator.config` by its name.
 
         Raises:
@@ -97,7 +111,13 @@ class Client(UpdateWithStartCalls):
             interceptors=interceptors,
             metric_meter=metric_meter,
             identity=identity,
+            plugins=plugins,
         )
+
+    def config(self) -> ClientConfig:
+        """What this client is made of, plugins applied: `Client(**client.config())` is a like
+        one."""
+        return ClientConfig(**self._config)
 
     async def close(self) -> None:
         """Publish what waits and disconnect. Again does nothing."""

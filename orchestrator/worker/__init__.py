@@ -27,6 +27,7 @@ from orchestrator.worker.interceptors import (
     Interceptor,
     WorkflowInterceptorClassInput,
 )
+from orchestrator.worker.plugins import Plugin, ReplayerConfig, Run, WorkerConfig
 from orchestrator.worker.replayer import (
     Replayer,
     ReplayTaskError,
@@ -48,7 +49,10 @@ __all__ = [
     "HandleSignalInput",
     "HandleUpdateInput",
     "Interceptor",
+    "Plugin",
     "Replayer",
+    "ReplayerConfig",
+    "Run",
     "ReplayTaskError",
     "RestrictedWorkflowAccessError",
     "SharedStateManager",
@@ -58,6 +62,7 @@ __all__ = [
     "StartChildWorkflowInput",
     "StartLocalActivityInput",
     "Worker",
+    "WorkerConfig",
     "WorkflowBlockedError",
     "WorkflowCodeError",
     "WorkflowInboundInterceptor",

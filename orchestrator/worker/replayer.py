@@ -33,6 +33,7 @@ from orchestrator.wire.events import (
 from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.worker.border import Border
 from orchestrator.worker.interceptors import Interceptor, workflow_classes
+from orchestrator.worker.plugins import Plugin, configures_replayer
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class ReplayTaskError(RuntimeError):
 class Replayer:
     """Replays histories of the given workflows."""
 
+    @configures_replayer
     def __init__(
         self,
         *,
@@ -65,6 +67,7 @@ class Replayer:
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         """Collect the workflows.
 
@@ -74,6 +77,7 @@ class Replayer:
             data_converter: As the worker's that recorded them.
             interceptors: As the worker's.
             workflow_failure_exception_types: As the worker's.
+            plugins: Have changed these arguments already.
 
         Raises:
             ValueError: none is given, one is not decorated, or two have the same name.

@@ -36,6 +36,7 @@ from orchestrator.worker.guards_lint import check_workflow, refuse
 from orchestrator.worker.health import server_problems
 from orchestrator.worker.interceptors import Interceptor, workflow_classes
 from orchestrator.worker.parts import Parts
+from orchestrator.worker.plugins import Plugin, configures_worker, plugins_of, run_through
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.recovery import Recovery
 from orchestrator.worker.run_cache import RunCache
@@ -46,6 +47,7 @@ from orchestrator.worker.user_code import CodeOptions
 class Worker:
     """Runs workflows and activities of one task queue; see `run`."""
 
+    @configures_worker
     def __init__(
         self,
         client: Client,
@@ -73,6 +75,7 @@ class Worker:
         build_id: str | None = None,
         debug_mode: bool = False,
         engine_duties: bool = True,
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         """Check what the worker is given; nothing is connected or started yet.
 
@@ -101,6 +104,8 @@ class Worker:
                 `workflow.info().get_current_build_id()`; default: none.
             debug_mode: Workflow code that blocks is left alone, so that a debugger may stop in it.
             engine_duties: Whether timers, repeats and start messages are looked after here too.
+            plugins: Have changed these arguments already, and stand around `run`; behind those of
+                the client that are plugins of workers too.
 
         Raises:
             ValueError: there is nothing to run, a definition breaks a rule, two have one name, a
@@ -110,6 +115,7 @@ class Worker:
         if not workflows and not activities:
             raise ValueError("a worker needs at least one workflow or activity")
         services, settings = client.services, client.services.settings.worker
+        self._plugins = plugins_of(client, plugins)
         self._client = client
         self._task_queue = check_task_queue(task_queue)
         self._registry = Registry(workflows=workflows, activities=activities)
@@ -236,6 +242,9 @@ class Worker:
                 ended in order.
             RuntimeError: it was run before.
         """
+        await run_through(self._plugins, self, Worker._run)
+
+    async def _run(self) -> None:
         if self._started.is_set() or self._ended.is_set():
             raise RuntimeError("a worker runs once; make another one")
         try:

@@ -19,6 +19,7 @@ _FACES = (
     "orchestrator.converter",
     "orchestrator.envconfig",
     "orchestrator.exceptions",
+    "orchestrator.plugin",
     "orchestrator.service",
     "orchestrator.testing",
     "orchestrator.worker",
