@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+from math import inf
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from orchestrator.metering import MetricAttributes as MetricAttributes
@@ -45,20 +46,28 @@ class RetryPolicy:
         """Check that the values fit together.
 
         Raises:
-            ValueError: an interval is not positive, the coefficient is below 1, the maximum is
-                below the initial interval, or attempts are negative.
+            ValueError: an interval is not positive, the coefficient is no number from 1 on, the
+                maximum is below the initial interval, attempts are no whole number from 0 on, or
+                the error types are no list of names.
         """
         if self.initial_interval <= timedelta(0):
             raise ValueError(f"initial_interval must be positive, found {self.initial_interval}")
-        if self.backoff_coefficient < 1:
-            raise ValueError(f"backoff_coefficient must be ≥ 1, found {self.backoff_coefficient}")
+        if not 1 <= self.backoff_coefficient < inf:
+            raise ValueError(
+                f"backoff_coefficient must be a number ≥ 1, found {self.backoff_coefficient}"
+            )
         if self.maximum_interval is not None and self.maximum_interval < self.initial_interval:
             raise ValueError(
                 f"maximum_interval ({self.maximum_interval}) must not be below "
                 f"initial_interval ({self.initial_interval})"
             )
-        if self.maximum_attempts < 0:
-            raise ValueError(f"maximum_attempts must be ≥ 0, found {self.maximum_attempts}")
+        attempts, types = self.maximum_attempts, self.non_retryable_error_types
+        if not isinstance(attempts, int) or attempts < 0:
+            raise ValueError(f"maximum_attempts must be a whole number ≥ 0, found {attempts!r}")
+        if isinstance(types, str) or not all(isinstance(one, str) for one in types or ()):
+            raise ValueError(
+                f"non_retryable_error_types must be a list of names of types, found {types!r}"
+            )
 
 
 class WorkflowIDReusePolicy(IntEnum):

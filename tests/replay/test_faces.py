@@ -403,6 +403,15 @@ def test_the_config_dict_mirrors_the_signature() -> None:
     assert not workflow.ActivityConfig.__required_keys__
 
 
+_POLICIES: dict[str, dict[str, Any]] = {
+    "endless": {"backoff_coefficient": float("inf")},
+    "no number": {"backoff_coefficient": float("nan")},
+    "half attempts": {"maximum_attempts": 2.5},
+    "one type": {"non_retryable_error_types": "ValueError"},
+    "classes": {"non_retryable_error_types": [ValueError]},
+}
+
+
 @workflow_of
 async def calls_wrongly(self, how: str) -> None:
     async def undecorated() -> None: ...
@@ -426,6 +435,9 @@ async def calls_wrongly(self, how: str) -> None:
             workflow.start_activity("a", activity_id="x", start_to_close_timeout=CLOSE)
     if how == "policy":
         policy = RetryPolicy(backoff_coefficient=0.5)
+        await workflow.execute_activity("a", start_to_close_timeout=CLOSE, retry_policy=policy)
+    if how in _POLICIES:
+        policy = RetryPolicy(**_POLICIES[how])
         await workflow.execute_activity("a", start_to_close_timeout=CLOSE, retry_policy=policy)
     if how == "braces":
         await workflow.execute_activity("a{b}", start_to_close_timeout=CLOSE)
@@ -465,6 +477,11 @@ async def calls_wrongly(self, how: str) -> None:
         ("value", "value 1: a value of type object has no JSON form"),
         ("id", "an activity with id 'x' is pending"),
         ("policy", "backoff_coefficient must be"),
+        ("endless", "backoff_coefficient must be a number ≥ 1, found inf"),
+        ("no number", "backoff_coefficient must be a number ≥ 1, found nan"),
+        ("half attempts", "maximum_attempts must be a whole number ≥ 0, found 2.5"),
+        ("one type", "must be a list of names of types, found 'ValueError'"),
+        ("classes", "must be a list of names of types, found [<class"),
         ("braces", "activity type: expected no braces"),
         ("bell", "activity id: expected no control characters"),
         ("queue", "task queue: expected 1 to 200 bytes without spaces"),
