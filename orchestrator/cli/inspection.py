@@ -37,6 +37,7 @@ async def describe(
     /,
     *,
     run_id: RunId = None,
+    details: Flag = False,
     output: Format = "table",
     connection: Connection = Connection(),
 ) -> None:
@@ -46,17 +47,20 @@ async def describe(
     ----------
     workflow_id
         Which one.
+    details
+        Also what its code has set as current details; this asks a worker.
     """
     async with connected(connection) as client:
         handle = client.get_workflow_handle(workflow_id, run_id=run_id)
         found = await handle.describe()
         memo = dict(await found.memo())
+        current = await _current_details(handle) if details else ""
     if output == "ids":
         write_line(found.id)
     elif output == "json":
-        write_json(_as_json(found, memo))
+        write_json(_as_json(found, memo, current))
     else:
-        _write_description(found, memo)
+        _write_description(found, memo, current)
 
 
 async def show(
@@ -136,9 +140,29 @@ async def _write_timeline(
     _write_children(found.pending_children)
 
 
+async def _current_details(handle: WorkflowHandle[Any, Any]) -> str:  # Any: as above
+    """What the code of a run has set for people to read; empty: nothing."""
+    from orchestrator.replay.metadata import METADATA_QUERY
+
+    metadata: dict[str, Any] = await handle.query(METADATA_QUERY)  # Any: plain JSON
+    return str(metadata["currentDetails"])
+
+
+def _attributes(found: WorkflowExecutionDescription) -> str:
+    pairs = found.typed_search_attributes
+    return ", ".join(f"{pair.key.name}={pair.value}" for pair in pairs)
+
+
+def _priority(found: WorkflowExecutionDescription) -> str:
+    asked = found.priority
+    parts = (asked.priority_key, asked.fairness_key, asked.fairness_weight)
+    return " ".join(str(part) for part in parts if part is not None)
+
+
 def _write_description(
     found: WorkflowExecutionDescription,
     memo: dict[str, Any],  # Any: user's values
+    current_details: str,
 ) -> None:
     import msgspec
 
@@ -154,7 +178,14 @@ def _write_description(
             "started": show_time(found.start_time),
             "closed": show_time(found.close_time),
             "events": str(found.history_length),
+            "summary": found.summary or "",
+            "details": found.details or "",
+            "search attributes": _attributes(found),
             "memo": notes,
+            "attempt": "" if found.attempt == 1 else str(found.attempt),
+            "schedule": found.cron_schedule or "",
+            "priority": _priority(found),
+            "current details": current_details,
             "parent": f"{found.parent_id}, run {found.parent_run_id}" if found.parent_id else "",
             "root": f"{found.root_id}, run {found.root_run_id}" if found.root_id else "",
             "stalled": found.problem or "",
@@ -202,6 +233,7 @@ def _write_children(pending: Sequence[PendingChildWorkflow]) -> None:
 def _as_json(
     found: WorkflowExecutionDescription,
     memo: dict[str, Any],  # Any: user's values
+    current_details: str,
 ) -> dict[str, object]:
     return {
         **run_as_json(found),
@@ -209,6 +241,11 @@ def _as_json(
         "history_length": found.history_length,
         "problem": found.problem,
         "memo": memo,
+        "attempt": found.attempt,
+        "cron_schedule": found.cron_schedule,
+        "static_summary": found.summary,
+        "static_details": found.details,
+        "current_details": current_details or None,
         "pending_activities": found.pending_activities,
         "pending_children": found.pending_children,
         "parent_id": found.parent_id,

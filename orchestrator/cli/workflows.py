@@ -12,6 +12,7 @@ from cyclopts import Parameter, validators
 from orchestrator.cli.exits import CommandError
 from orchestrator.cli.options import Connection, Flag, connected
 from orchestrator.cli.output import Format, write_json, write_line
+from orchestrator.cli.start_options import StartOptions
 
 if TYPE_CHECKING:
     from orchestrator.client import WorkflowHandle
@@ -64,6 +65,7 @@ async def start(
     id_reuse_policy: Literal[
         "allow-duplicate", "allow-duplicate-failed-only", "reject-duplicate"
     ] = "allow-duplicate",
+    more: StartOptions = StartOptions(),
     output: Format = "table",
     connection: Connection = Connection(),
 ) -> None:
@@ -93,7 +95,7 @@ async def start(
     """
     from orchestrator.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-    arguments = read_arguments(input)
+    arguments, options = read_arguments(input), more.options()
     async with connected(connection) as client:
         handle: WorkflowHandle[Any, Any] = await client.start_workflow(
             workflow_type,
@@ -105,6 +107,7 @@ async def start(
             start_signal=start_signal or None,
             start_signal_args=read_arguments(start_signal_input),
             id_reuse_policy=WorkflowIDReusePolicy[_constant(id_reuse_policy)],
+            **options,
         )  # Any: nothing is known of a workflow given by name
         if wait:
             sys.stderr.write(f"started {handle.id}, run {handle.result_run_id}\n")

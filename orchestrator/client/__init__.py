@@ -23,6 +23,7 @@ from orchestrator.client.failures import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
+from orchestrator.client.filters import WorkflowFilter
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import (
     CancelWorkflowInput,
@@ -49,6 +50,7 @@ __all__ = [
     "AsyncActivityHandle",
     "AsyncActivityCancelledError",
     "WorkflowStartOptions",
+    "WorkflowFilter",
     "WorkflowHistory",
     "WorkflowExecution",
     "WorkflowExecutionDescription",

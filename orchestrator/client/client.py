@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 from orchestrator.client.activity_operations import ActivityIds
 from orchestrator.client.async_activities import AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
+from orchestrator.client.filters import WorkflowFilter, filter_of
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import Interceptor, StartWorkflowInput
 from orchestrator.client.options import WorkflowStartOptions, target_of
@@ -26,11 +27,9 @@ from orchestrator.config import load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
 from orchestrator.definition.calls import ABSENT, one_or_all
-from orchestrator.ids import RunId, check_task_queue, check_workflow_id
+from orchestrator.ids import RunId, check_workflow_id
 from orchestrator.limits import LIST_PAGE
 from orchestrator.metering import MetricMeter
-from orchestrator.ports.visibility import RunFilter
-from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services, services_of
 
 _Self = TypeVar("_Self")
@@ -326,30 +325,29 @@ class Client(UpdateWithStartCalls):
         return AsyncActivityHandle(self.services, self.data_converter, self.identity, target)
 
     async def list_workflows(
-        self,
-        *,
-        status: WorkflowExecutionStatus | None = None,
-        workflow_type: str | None = None,
-        task_queue: str | None = None,
-        limit: int | None = None,
+        self, *, limit: int | None = None, **wanted: Unpack[WorkflowFilter]
     ) -> AsyncIterator[WorkflowExecution]:
-        """Runs that are open or within retention, newest start first; what is given must fit."""
-        wanted = RunFilter(
-            status=None if status is None else RunStatus[status.name],
-            workflow_type=workflow_type,
-            task_queue=None if task_queue is None else check_task_queue(task_queue),
-        )
+        """Runs that are open or within retention, newest start first; what is given must fit.
+
+        Raises:
+            InvalidNameError: a task queue cannot be one.
+            InvalidSearchAttributeError: a value is not of its type, or is a text.
+        """
+        found = filter_of(wanted)
         left, cursor = limit, None
         while left is None or left > 0:
             page_limit = LIST_PAGE if left is None else min(left, LIST_PAGE)
-            page = await self.services.store.list_page(wanted, limit=page_limit, cursor=cursor)
+            page = await self.services.store.list_page(found, limit=page_limit, cursor=cursor)
             for row in page.rows:
                 yield WorkflowExecution.of_row(row)
             if page.cursor is None:
                 return
             left, cursor = None if left is None else left - len(page.rows), page.cursor
 
-    async def count_workflows(self) -> Mapping[WorkflowExecutionStatus, int]:
-        """How many runs there are of each status, open or within retention."""
-        counts = await self.services.store.count_runs()
+    async def count_workflows(
+        self, **wanted: Unpack[WorkflowFilter]
+    ) -> Mapping[WorkflowExecutionStatus, int]:
+        """How many runs that fit there are of each status, open or within retention. What is more
+        than a status is counted run by run. Raises as `list_workflows` does."""
+        counts = await self.services.store.count_runs(filter_of(wanted))
         return {status_of(status): count for status, count in counts.items()}

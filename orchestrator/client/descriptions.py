@@ -9,11 +9,13 @@ from enum import IntEnum
 from typing import Any
 
 from orchestrator.client.pending_children import PendingChildWorkflow
+from orchestrator.common import Priority, TypedSearchAttributes
 from orchestrator.converter import DataConverter
 from orchestrator.core.activity_options import effective
 from orchestrator.exceptions import RPCError, RPCStatusCode
 from orchestrator.ports.store import AttemptRecord, RunView
 from orchestrator.ports.visibility import IndexRow
+from orchestrator.replay.search_attributes import from_priority, from_search_attributes
 from orchestrator.units import to_datetime
 from orchestrator.wire.events import (
     ActivityTaskScheduled,
@@ -52,6 +54,7 @@ class WorkflowExecution:
     status: WorkflowExecutionStatus
     start_time: datetime
     close_time: datetime | None
+    typed_search_attributes: TypedSearchAttributes
 
     @staticmethod
     def of_row(row: IndexRow) -> WorkflowExecution:
@@ -64,6 +67,7 @@ class WorkflowExecution:
             status=status_of(row.status),
             start_time=to_datetime(row.started_at_ms),
             close_time=None if row.closed_at_ms is None else to_datetime(row.closed_at_ms),
+            typed_search_attributes=from_search_attributes(row.search_attributes),
         )
 
 
@@ -129,11 +133,26 @@ class WorkflowExecutionDescription(WorkflowExecution):
     root_id: str | None
     root_run_id: str | None
     """Parent and root are None of a run that is no child."""
+    attempt: int
+    """1 and the retries of the workflow before this run."""
+    cron_schedule: str | None
+    priority: Priority
+    summary: str | None
+    """For people; as given at the start, so are the details."""
+    details: str | None
     raw_memo: Mapping[str, Payload]
     values: DataConverter
 
+    async def static_summary(self) -> str | None:
+        """One line for people, as given at the start."""
+        return self.summary
+
+    async def static_details(self) -> str | None:
+        """A page for people, as given at the start."""
+        return self.details
+
     async def memo(self) -> Mapping[str, Any]:  # Any: user's values
-        """The notes given at the start."""
+        """The notes of the run: those of its start, and what its code has changed."""
         memo = await self.values.unseal(dict(self.raw_memo))
         return {key: self.values.from_payloads([memo[key]])[0] for key in memo}
 
@@ -181,7 +200,13 @@ class WorkflowExecutionDescription(WorkflowExecution):
             parent_run_id=None if parent is None else parent.run_id,
             root_id=None if root is None else root.workflow_id,
             root_run_id=None if root is None else root.run_id,
-            raw_memo=started.memo,
+            typed_search_attributes=from_search_attributes(view.search_attributes),
+            attempt=started.attempt,
+            cron_schedule=started.cron_schedule or None,
+            priority=from_priority(started.priority),
+            summary=started.static_summary or None,
+            details=started.static_details or None,
+            raw_memo=started.memo if view.memo is None else view.memo,
             values=values,
         )
 

@@ -17,6 +17,7 @@ from orchestrator.core.fold import apply
 from orchestrator.core.history_size import suggests_continue_as_new
 from orchestrator.core.intake import Intake
 from orchestrator.core.patches import patch_ids
+from orchestrator.core.properties import properties_change
 from orchestrator.core.state import ExecutionState, started_of
 from orchestrator.core.transition import TaskFailure, Transition
 from orchestrator.ids import CommitToken, EventId, Mark
@@ -241,7 +242,7 @@ def _parts(
     parts: list[Transition] = []
     token, left = task.token, list(commands)
     while left or not parts:
-        wishes = Wishes()
+        wishes, memo, attributes = Wishes(), state.memo, state.search_attributes
         taken = _take(state, left, wishes, task, mint=mint)
         left = left[taken:]
         new_token = CommitToken(mint())
@@ -263,6 +264,7 @@ def _parts(
                 disarm=tuple(wishes.disarm),
                 updates=tuple(wishes.updates),
                 answers=tuple(news.answers) if opening else (),
+                properties=properties_change(state, memo, attributes),
                 sticky=task.sticky,
                 unfinished=wishes.close is None and bool(left or task.local_activities),
                 close=wishes.close,

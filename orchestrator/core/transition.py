@@ -11,6 +11,7 @@ from enum import Enum
 
 import msgspec
 
+from orchestrator.core.properties import PropertiesChange
 from orchestrator.ids import (
     ActivityKey,
     AttemptToken,
@@ -217,6 +218,7 @@ class Transition(_Record, frozen=True, kw_only=True):
     """Whoever waits for one of these is told, as they are of a close."""
     sticky: str | None = None
     """Whose own queue gets the next wake-ups."""
+    properties: PropertiesChange | None = None
     unfinished: bool = False
     """More commands of this task follow in a further commit, or local activities run on; the row
     in `wakeups` stays."""

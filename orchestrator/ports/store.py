@@ -30,9 +30,7 @@ from orchestrator.core.transition import (
     TaskFailure,
     Transition,
 )
-from orchestrator.core.transition import (
-    DueKind as DueKind,
-)
+from orchestrator.core.transition import DueKind as DueKind
 from orchestrator.ids import (
     AttemptToken,
     CommitToken,
@@ -59,6 +57,7 @@ from orchestrator.wire.inbox import InboxEntry
 from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
+from orchestrator.wire.search_attributes import SearchAttributes
 from orchestrator.wire.tasks import FirstRun
 
 
@@ -96,7 +95,7 @@ class Head(_Answer, frozen=True, kw_only=True):
 
 
 class RunView(_Answer, frozen=True, kw_only=True):
-    """A run as stored: its record, and its closing event when it is closed."""
+    """A run as stored: its record, its closing event if it is closed. `memo` None: as at start."""
 
     workflow_id: WorkflowId
     run_id: RunId
@@ -113,6 +112,8 @@ class RunView(_Answer, frozen=True, kw_only=True):
     """Whose own queue gets wake-ups and queries of this run, while it is open."""
     closing: HistoryEvent | None = None
     problem: str | None = None
+    memo: dict[str, Payload] | None = None
+    search_attributes: SearchAttributes = {}
 
 
 class Ending(_Answer, frozen=True, kw_only=True):
@@ -520,8 +521,7 @@ class DutyStore(Protocol):
         ...
 
     async def delete_run(self, row: DueRow) -> bool:
-        """Remove a closed run and all its keys; head, inbox and seen ids only if it is the
-        newest."""
+        """Remove a closed run and its keys; head, inbox and seen ids only if it is the newest."""
         ...
 
     async def join(self, process: ProcessName) -> Sequence[ProcessName]:

@@ -7,8 +7,10 @@ from typing import Protocol
 
 import msgspec
 
+from orchestrator.core.search_attributes import IndexEntry
 from orchestrator.ids import RunId, TaskQueue, WorkflowId
 from orchestrator.wire.options import RunStatus
+from orchestrator.wire.search_attributes import SearchAttributes
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +23,17 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """At this time or later."""
     started_before_ms: int | None = None
     """Earlier than this."""
+    attributes: tuple[IndexEntry, ...] = ()
+    """All of these exact values are wanted."""
+
+    @property
+    def is_of_status_only(self) -> bool:
+        """Whether nothing but the status counts."""
+        return self == RunFilter(status=self.status)
+
+
+EVERY_RUN = RunFilter()
+"""Nothing is asked for."""
 
 
 class IndexRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +46,7 @@ class IndexRow(msgspec.Struct, frozen=True, kw_only=True):
     status: RunStatus
     started_at_ms: int
     closed_at_ms: int | None
+    search_attributes: SearchAttributes = {}
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +77,7 @@ class VisibilityStore(Protocol):
         """All runs, or those of one status, page by page, newest start first."""
         ...
 
-    async def count_runs(self) -> Mapping[RunStatus, int]:
-        """How many runs there are of each status, open or within retention."""
+    async def count_runs(self, wanted: RunFilter = EVERY_RUN) -> Mapping[RunStatus, int]:
+        """How many runs that fit there are of each status, open or within retention. What is more
+        than a status is counted run by run."""
         ...

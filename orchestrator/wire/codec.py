@@ -22,14 +22,15 @@ from orchestrator.wire.inbox import InboxBody, InboxEntry
 from orchestrator.wire.messages import Request, RequestName, Response, UpdateReply
 from orchestrator.wire.options import ActivityOptions
 from orchestrator.wire.payload import Payload
+from orchestrator.wire.search_attributes import SearchAttributes
 from orchestrator.wire.tasks import ActivityTask, InlineEntry, QueryTask, WorkflowTask
 
 _T = TypeVar("_T")
 _encoder = msgspec.json.Encoder()
 
 
-def encode(value: WireStruct | tuple[WireStruct, ...]) -> bytes:
-    """JSON of a Struct or a tuple of Structs; payloads pass through as they are."""
+def encode(value: WireStruct | tuple[WireStruct, ...] | Mapping[str, WireStruct]) -> bytes:
+    """JSON of a Struct, or of several; payloads pass through as they are."""
     return _encoder.encode(value)
 
 
@@ -63,6 +64,10 @@ activity_task_decoder: Decoder[ActivityTask] = Decoder("an activity task", Activ
 response_decoder: Decoder[Response] = Decoder(
     "a response",
     Response,
+)
+memo_decoder: Decoder[dict[str, Payload]] = Decoder("a memo", dict[str, Payload])
+search_attributes_decoder: Decoder[SearchAttributes] = Decoder(
+    "search attributes", SearchAttributes
 )
 _request_decoder: Decoder[Request] = Decoder("a request", Request)
 update_reply_decoder: Decoder[UpdateReply] = Decoder("a reply to an update", UpdateReply)

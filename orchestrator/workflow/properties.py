@@ -83,8 +83,8 @@ def upsert_search_attributes(
 
 
 def set_current_details(details: str) -> None:
-    """Say, in Markdown, how the run stands. It is kept in memory and made again by replays; people
-    see it through `WorkflowHandle.describe` while a worker runs.
+    """Say, in Markdown, how the run stands. It is kept in memory and made again by replays; the
+    query `__temporal_workflow_metadata` tells it, and so does `orchestrator describe --details`.
 
     Raises:
         ReadOnlyContextError: the caller is a query, a validator or a condition.

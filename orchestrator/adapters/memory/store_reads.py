@@ -44,6 +44,8 @@ class MemoryReads:
             sticky=head.sticky if record.run_id == head.run_id else None,
             closing=record.history[-1] if closed else None,
             problem=None if closed else head.problem,
+            memo=record.memo,
+            search_attributes=record.search_attributes,
         )
 
     async def ending(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> Ending | None:

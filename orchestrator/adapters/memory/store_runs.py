@@ -358,6 +358,11 @@ class MemoryRuns(MemoryReads):
             failures=0,
             problem=None,
         )
+        change = transition.properties
+        if change is not None and change.memo is not None:
+            record.memo = change.memo
+        if change is not None and change.search_attributes is not None:
+            record.search_attributes = change.search_attributes
         identity = (transition.workflow_id, transition.run_id)
         timers = self._state.timers
         for event_id in transition.resolved:

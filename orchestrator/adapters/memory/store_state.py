@@ -41,6 +41,8 @@ from orchestrator.wire.events import EventAttributes, HistoryEvent, WorkflowExec
 from orchestrator.wire.inbox import FirstTask, InboxBody, InboxEntry
 from orchestrator.wire.messages import UpdateReply
 from orchestrator.wire.options import ActivityOptions, RunStatus
+from orchestrator.wire.payload import Payload
+from orchestrator.wire.search_attributes import SearchAttribute, SearchAttributes
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class RunRecord:
     history: list[HistoryEvent] = field(default_factory=list[HistoryEvent])
     attempts: dict[EventId, Attempt] = field(default_factory=dict[EventId, Attempt])
     updates: dict[UpdateId, UpdateStage] = field(default_factory=dict[UpdateId, UpdateStage])
+    memo: dict[str, Payload] | None = None
+    search_attributes: SearchAttributes = field(default_factory=dict[str, SearchAttribute])
 
     @property
     def first_run_id(self) -> RunId:
@@ -208,6 +212,7 @@ class MemoryState:
     ) -> Wake | None:
         """Make a run the newest one; the inbox must hold only what it shall inherit."""
         record = RunRecord(workflow_id, run.run_id, run.started, now_ms)
+        record.search_attributes = run.started.search_attributes
         record.history.append(HistoryEvent(event_id=1, time_ms=now_ms, attributes=run.started))
         self.runs[workflow_id, run.run_id] = record
         old = self.workflows.get(workflow_id)

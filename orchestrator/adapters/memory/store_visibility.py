@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 
 from orchestrator.adapters.memory.store_state import MemoryState, RunRecord
+from orchestrator.core.search_attributes import index_entries
 from orchestrator.exceptions import MalformedMessageError
 from orchestrator.ids import TaskQueue
 from orchestrator.limits import LIST_PAGE
-from orchestrator.ports.visibility import IndexRow, RunFilter, RunPage
+from orchestrator.ports.visibility import EVERY_RUN, IndexRow, RunFilter, RunPage
 from orchestrator.wire.options import RunStatus
 
 _Place = tuple[int, str, str]
@@ -56,9 +57,10 @@ class MemoryVisibility:
             )
             yield page.rows
 
-    async def count_runs(self) -> Mapping[RunStatus, int]:
+    async def count_runs(self, wanted: RunFilter = EVERY_RUN) -> Mapping[RunStatus, int]:
         """See `VisibilityStore.count_runs`."""
-        counts = Counter(record.status for record in self._state.runs.values())
+        runs = self._state.runs.values()
+        counts = Counter(record.status for record in runs if _fits(record, wanted))
         return {status: counts[status] for status in RunStatus}
 
 
@@ -74,6 +76,7 @@ def _fits(record: RunRecord, wanted: RunFilter) -> bool:
         and wanted.task_queue in (None, record.started.task_queue)
         and (from_ms is None or record.started_at_ms >= from_ms)
         and (before_ms is None or record.started_at_ms < before_ms)
+        and set(wanted.attributes) <= index_entries(record.search_attributes).keys()
     )
 
 
@@ -86,6 +89,7 @@ def _row(record: RunRecord) -> IndexRow:
         status=record.status,
         started_at_ms=record.started_at_ms,
         closed_at_ms=record.closed_at_ms,
+        search_attributes=record.search_attributes,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.adapters.redis import answers
+from orchestrator.adapters.redis import answers, indexes
 from orchestrator.adapters.redis.keys import member, read_row, row_of
 from orchestrator.adapters.redis.keys import row as _row
 from orchestrator.adapters.redis.runs import RedisRuns
@@ -108,11 +108,16 @@ class RedisDuties(RedisRuns):
         if row.kind is not DueKind.RETENTION:
             return False
         record = self._keys.of_run("run", row.workflow_id, row.run_id)
-        stored: bytes | None = await self._connection.read("HGET", record, "status")
+        found: list[bytes | None] = await self._connection.read(
+            "HMGET", record, "status", "search_attributes"
+        )
+        stored, attributes = found
         status = RunStatus.COMPLETED if stored is None else RunStatus(stored.decode())
         keys = self._keys.for_script(row.workflow_id, row.run_id, closed_as=status)
         keys.append(self._keys.updates(row.workflow_id, row.run_id))
-        answer = await self._scripts.delete_run(keys, self._row_fields(row))
+        fields = self._row_fields(row)
+        fields["indexes"] = indexes.leave(keys, self._keys, row.workflow_id, attributes)
+        answer = await self._scripts.delete_run(keys, fields)
         return answer.kind == "done"
 
     async def join(self, process: ProcessName) -> Sequence[ProcessName]:

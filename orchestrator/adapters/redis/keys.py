@@ -7,7 +7,9 @@ behind the workflow id with `%` and `:` escaped, so that no two pairs share a ke
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
+from orchestrator.core.search_attributes import IndexEntry, index_entries
 from orchestrator.core.shard import shard_of
 from orchestrator.ids import (
     EventId,
@@ -20,6 +22,9 @@ from orchestrator.ids import (
 )
 from orchestrator.ports.store import DueKind, DueRow
 from orchestrator.wire.options import RunStatus
+from orchestrator.wire.search_attributes import SearchAttributes
+
+_ATTRIBUTE_VALUE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,19 @@ class Keys:
         name = "open" if status is RunStatus.RUNNING else f"closed:{status.value}"
         return self.of_shard(shard, name)
 
+    def attribute(self, shard: ShardId, entry: IndexEntry) -> str:
+        """The runs of one exact value of a search attribute, scored by their start. A long value is
+        told by its hash."""
+        value = f"={entry.value}"
+        if len(value.encode()) > _ATTRIBUTE_VALUE_BYTES:
+            value = f"#{sha256(value.encode()).hexdigest()}"
+        return self.of_shard(shard, f"attribute:{entry.type.value}:{_escaped(entry.name)}:{value}")
+
+    def attributes(self, workflow_id: WorkflowId, attributes: SearchAttributes) -> list[str]:
+        """The indexes in which a run of these search attributes stands."""
+        shard = self.shard(workflow_id)
+        return [self.attribute(shard, entry) for entry in index_entries(attributes)]
+
     def for_shard_script(self, shard: ShardId) -> list[str]:
         """The first keys of every script: clock, wakeups, timers."""
         return [self.of_shard(shard, name) for name in ("clock", "wakeups", "timers")]
@@ -123,7 +141,11 @@ def notice_of_updates(workflow_id: WorkflowId) -> str:
 
 def member(workflow_id: WorkflowId, run_id: RunId) -> str:
     """A run in an index, and the end of its keys."""
-    return f"{workflow_id}:{run_id.replace('%', '%25').replace(':', '%3A')}"
+    return f"{workflow_id}:{_escaped(run_id)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace(":", "%3A")
 
 
 def read_member(text: str) -> tuple[WorkflowId, RunId]:

@@ -10,7 +10,11 @@ from orchestrator.adapters.redis.answers import Part
 from orchestrator.ids import EventId, OperationId, RunId, TaskQueue, UpdateId, WorkflowId
 from orchestrator.limits import HISTORY_PAGE_EVENTS
 from orchestrator.ports.store import Ending, RunView, UpdateView
-from orchestrator.wire.codec import update_reply_decoder
+from orchestrator.wire.codec import (
+    memo_decoder,
+    search_attributes_decoder,
+    update_reply_decoder,
+)
 from orchestrator.wire.events import CLOSING_TYPES, HistoryEvent
 from orchestrator.wire.options import RunStatus
 
@@ -48,6 +52,10 @@ class RedisReads(Part):
             sticky=head.get("sticky") if target == head["run_id"] else None,
             closing=ending.closing if closed and ending is not None else None,
             problem=None if closed else head.get("problem"),
+            memo=memo_decoder.decode(record["memo"].encode()) if "memo" in record else None,
+            search_attributes=search_attributes_decoder.decode(
+                record.get("search_attributes", "{}").encode()
+            ),
         )
 
     async def ending(self, workflow_id: WorkflowId, run_id: RunId | None = None) -> Ending | None:

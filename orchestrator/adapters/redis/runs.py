@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from orchestrator.adapters.redis import answers
+from orchestrator.adapters.redis import answers, indexes
 from orchestrator.adapters.redis.keys import member, notice_of_updates, row
 from orchestrator.adapters.redis.reads import RedisReads
 from orchestrator.core.start import first_run_of
@@ -81,6 +81,7 @@ class RedisRuns(RedisReads):
             )
             if message is not None:
                 keys.append(self._keys.updates(start.workflow_id, old))
+            fields["run"]["indexes"] = indexes.join(keys, self._keys, start.workflow_id, start.run)
             answer = await self._scripts.start_run(keys, fields)
             if answer.kind != "moved":
                 break
@@ -201,7 +202,13 @@ class RedisRuns(RedisReads):
                 self._keys.reply(transition.workflow_id, answer.operation_id)
                 for answer in transition.answers
             )
-        answer = await self._scripts.commit_transition(keys, self._commit_fields(transition))
+        fields = self._commit_fields(transition)
+        if transition.properties is not None:
+            fields["properties"] = indexes.change(keys, self._keys, transition)
+        if successor is not None:
+            run: _Fields = fields["run"]
+            run["indexes"] = indexes.join(keys, self._keys, transition.workflow_id, successor)
+        answer = await self._scripts.commit_transition(keys, fields)
         match answer.kind:
             case "stale":
                 return Stale(now_ms=answer.now_ms)
@@ -258,6 +265,9 @@ class RedisRuns(RedisReads):
                 None if successor is None else successor.run_id,
                 closed_as=close.status,
             )
+            if successor is not None:
+                run: _Fields = fields["run"]
+                run["indexes"] = indexes.join(keys, self._keys, close.workflow_id, successor)
             answer = await self._scripts.force_close(keys, fields)
             if answer.kind != "moved":
                 break
@@ -287,6 +297,8 @@ class RedisRuns(RedisReads):
             "retention_row": row(DueKind.RETENTION, workflow_id, run.run_id),
             "retention_ms": self._retention_ms,
         }
+        if started.search_attributes:
+            fields["search_attributes"] = encode(started.search_attributes).decode()
         if run.run_timeout_ms is not None:
             fields["run_timeout_ms"] = run.run_timeout_ms
         return fields

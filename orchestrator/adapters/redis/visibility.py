@@ -1,8 +1,9 @@
 """Listings: the indexes of all shards, merged newest first, a page at a time.
 
-Each shard has an index for each status, scored by the start. A page reads a few rows of each index
-in one write and more of those that run dry. What the indexes do not know (type, task queue) is read
-from the records of the candidates, at most `LIST_SCAN_MAX` for a page.
+Each shard has an index for each status, and for each value of a search attribute, scored by the
+start. A page reads a few rows of each index in one write and more of those that run dry. What the
+index does not know (type, task queue, further values) is read from the records of the candidates,
+at most `LIST_SCAN_MAX` for a page.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from orchestrator.adapters.redis.answers import Part, number
 from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.keys import read_member
+from orchestrator.core.search_attributes import index_entries
 from orchestrator.exceptions import MalformedMessageError
 from orchestrator.ids import ShardId, TaskQueue
 from orchestrator.limits import LIST_CHUNK, LIST_PAGE, LIST_SCAN_MAX
-from orchestrator.ports.visibility import IndexRow, RunFilter, RunPage
+from orchestrator.ports.visibility import EVERY_RUN, IndexRow, RunFilter, RunPage
+from orchestrator.wire.codec import search_attributes_decoder
 from orchestrator.wire.options import RunStatus
 
 _Place = tuple[int, bytes]
 """Where a run stands in a listing: its start, and its name in the index. Greater comes first."""
 _INVERTED = bytes(255 - byte for byte in range(256))
-_FIELDS = ("workflow_type", "task_queue", "status", "started_at_ms", "closed_at_ms")
+_FIELDS = (
+    *("workflow_type", "task_queue", "status", "started_at_ms", "closed_at_ms"),
+    "search_attributes",
+)
 
 
 class RedisVisibility(Part):
@@ -63,8 +69,27 @@ class RedisVisibility(Part):
             )
             yield page.rows
 
-    async def count_runs(self) -> Mapping[RunStatus, int]:
+    async def count_runs(self, wanted: RunFilter = EVERY_RUN) -> Mapping[RunStatus, int]:
         """See `VisibilityStore.count_runs`."""
+        if not wanted.is_of_status_only:
+            return await self._count_one_by_one(wanted)
+        counts = await self._count_all()
+        return {
+            status: count if wanted.status in (None, status) else 0
+            for status, count in counts.items()
+        }
+
+    async def _count_one_by_one(self, wanted: RunFilter) -> Mapping[RunStatus, int]:
+        counts = dict.fromkeys(RunStatus, 0)
+        page = await self.list_page(wanted, limit=LIST_PAGE)
+        while True:
+            for row in page.rows:
+                counts[row.status] += 1
+            if page.cursor is None:
+                return counts
+            page = await self.list_page(wanted, limit=LIST_PAGE, cursor=page.cursor)
+
+    async def _count_all(self) -> Mapping[RunStatus, int]:
         statuses, shards = tuple(RunStatus), range(self._keys.shards)
         counts = await asyncio.gather(
             *(
@@ -80,6 +105,9 @@ class RedisVisibility(Part):
 
     def _indexes(self, wanted: RunFilter) -> list[str]:
         """The keys to look into. Open runs first: who closes meanwhile is met twice, not never."""
+        if wanted.attributes:
+            shards = (ShardId(shard) for shard in range(self._keys.shards))
+            return [self._keys.attribute(shard, wanted.attributes[0]) for shard in shards]
         statuses = tuple(RunStatus) if wanted.status is None else (wanted.status,)
         return [
             self._keys.index(ShardId(shard), status)
@@ -91,7 +119,7 @@ class RedisVisibility(Part):
         workflow_id, run_id = read_member(name.decode())
         key = self._keys.of_run("run", workflow_id, run_id)
         found: list[bytes | None] = await self._connection.read("HMGET", key, *_FIELDS)
-        type_, task_queue, status, started_at_ms, closed_at_ms = (
+        type_, task_queue, status, started_at_ms, closed_at_ms, attributes = (
             None if value is None else value.decode() for value in found
         )
         if type_ is None or task_queue is None or status is None or started_at_ms is None:
@@ -104,6 +132,7 @@ class RedisVisibility(Part):
             status=RunStatus(status),
             started_at_ms=int(started_at_ms),
             closed_at_ms=number(closed_at_ms),
+            search_attributes=search_attributes_decoder.decode((attributes or "{}").encode()),
         )
 
 
@@ -190,6 +219,7 @@ def _fits(row: IndexRow, wanted: RunFilter) -> bool:
         wanted.status in (None, row.status)
         and wanted.workflow_type in (None, row.workflow_type)
         and wanted.task_queue in (None, row.task_queue)
+        and set(wanted.attributes) <= index_entries(row.search_attributes).keys()
     )
 
 

@@ -60,7 +60,7 @@ async def test_a_failed_workflow_is_tried_again_under_its_policy(client: Client)
     statuses = [run.status.name for run in runs]
     assert statuses == ["FAILED", "FAILED", "COMPLETED"]
     gaps = [later.start_time - run.close_time for run, later in pairwise(runs)]
-    assert gaps == [timedelta(0), timedelta(0)]
+    assert all(abs(gap) < timedelta(seconds=1) for gap in gaps)
     first = await client.get_workflow_handle("s", run_id=handle.first_execution_run_id).describe()
     assert first.status is WorkflowExecutionStatus.FAILED
 

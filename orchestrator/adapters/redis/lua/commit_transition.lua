@@ -2,10 +2,11 @@
 -- commit_transition.lua: commit one activation of one run, if the run has not moved.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- With a.updates two more: updates, and a reply for each of its replies
+-- Then the indexes that a.properties and a.run name by their numbers
 -- ARGV[1]: a msgpack map of workflow_id, run_id, expected_token, token, first_event_id, events,
 --   consumed_to, resolved, activities, cancels, timers, disarm, unfinished, process_channel,
 --   mark, first_repeat_ms, page_entries; optional consumed_mark, sticky, close, run,
---   updates, updates_channel, updates_notice
+--   updates, updates_channel, updates_notice, properties
 -- Returns: committed | stale | refused
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -33,6 +34,7 @@ if a.close and not a.close.forced and tonumber(head.message_last) > a.consumed_t
   end
   return answer{kind = 'refused', number = unseen}
 end
+local begun = a.properties and redis.call('HGET', RUN, 'started_at_ms') or int(now)
 local function cancelled(cancel)
   return redis.call('HMGET', ACTIVITIES, cancel.id .. '.state', cancel.id .. '.holder',
     cancel.id .. '.key', cancel.id .. '.attempt')
@@ -64,6 +66,17 @@ local function drop(id) redis.call('HDEL', ACTIVITIES, unpack(names_of(id))) end
 for _, resolved in ipairs(a.resolved) do
   if not a.close then drop(resolved.id) end
   redis.call('ZREM', TIMERS, resolved.row)
+end
+if a.properties then
+  set(RUN, a.properties.fields)
+  for _, number in ipairs(a.properties.leave) do
+    local INDEX = KEYS[number]
+    redis.call('ZREM', INDEX, a.properties.member)
+  end
+  for _, number in ipairs(a.properties.join) do
+    local INDEX = KEYS[number]
+    redis.call('ZADD', INDEX, begun, a.properties.member)
+  end
 end
 for _, row in ipairs(a.disarm) do redis.call('ZREM', TIMERS, row) end
 for _, timer in ipairs(a.timers) do redis.call('ZADD', TIMERS, int(timer.due), timer.row) end

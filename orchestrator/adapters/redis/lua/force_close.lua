@@ -1,6 +1,7 @@
 #!lua
 -- force_close.lua: end a run whose code is not asked.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
+-- Then the indexes that a.run names by their numbers
 -- ARGV[1]: a msgpack map of workflow_id, expected_run_id, close, token, due_only, mark,
 --   first_repeat_ms; optional run_id, first_run_id, run, expected_last_event_id
 -- Returns: closed | not_open | moved (the newest run is another one: its keys are needed)

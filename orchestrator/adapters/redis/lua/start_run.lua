@@ -2,6 +2,7 @@
 -- start_run.lua: make a run, or do what the policies say.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- With a.message one more: updates of the newest run, which is a.expected_run_id
+-- Then the indexes that a.run names by their numbers
 -- ARGV[1]: a msgpack map of workflow_id, run, attach, after_completed, after_failed, remember_refusal,
 --   only_refuse, mark, first_repeat_ms; optional close, expected_run_id, message
 -- Returns: started | again | attached | refused | full | moved (another run is open: its keys are needed)

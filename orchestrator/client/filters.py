@@ -1,0 +1,62 @@
+"""Which runs a listing or a count is about, as users write it → as the store takes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypedDict
+
+from orchestrator.client.descriptions import WorkflowExecutionStatus
+from orchestrator.common import SearchAttributeIndexedValueType, TypedSearchAttributes
+from orchestrator.core.search_attributes import index_entries
+from orchestrator.exceptions import InvalidSearchAttributeError
+from orchestrator.ids import check_task_queue
+from orchestrator.ports.visibility import RunFilter
+from orchestrator.replay.search_attributes import to_search_attributes
+from orchestrator.units import to_epoch_ms
+from orchestrator.wire.options import RunStatus
+
+
+class WorkflowFilter(TypedDict, total=False):
+    """What runs must have; what is not given does not count. Times are those of the start.
+
+    Search attributes are compared by their exact values; of a list of keywords all that are given
+    must be there. Texts cannot be looked up.
+    """
+
+    status: WorkflowExecutionStatus | None
+    workflow_type: str | None
+    task_queue: str | None
+    started_from: datetime | None
+    """At this time or later."""
+    started_before: datetime | None
+    search_attributes: TypedSearchAttributes | None
+
+
+def filter_of(options: WorkflowFilter) -> RunFilter:
+    """The filter that a user asks for.
+
+    Raises:
+        TypeError: there is no such option.
+        InvalidNameError: a task queue cannot be one.
+        InvalidSearchAttributeError: a value is not of its type, or is a text.
+    """
+    unknown = sorted(options.keys() - WorkflowFilter.__annotations__.keys())
+    if unknown:
+        known = ", ".join(sorted(WorkflowFilter.__annotations__))
+        raise TypeError(f"a listing has no option {', '.join(unknown)}; known: {known}")
+    status, task_queue = options.get("status"), options.get("task_queue")
+    started_from, before = options.get("started_from"), options.get("started_before")
+    attributes = options.get("search_attributes") or TypedSearchAttributes.empty
+    for key, _ in attributes:
+        if key.indexed_value_type is SearchAttributeIndexedValueType.TEXT:
+            raise InvalidSearchAttributeError(
+                key.name, "a text cannot be looked up by its exact value; make it a keyword"
+            )
+    return RunFilter(
+        status=None if status is None else RunStatus[status.name],
+        workflow_type=options.get("workflow_type"),
+        task_queue=None if task_queue is None else check_task_queue(task_queue),
+        started_from_ms=None if started_from is None else to_epoch_ms(started_from),
+        started_before_ms=None if before is None else to_epoch_ms(before),
+        attributes=tuple(index_entries(to_search_attributes(attributes))),
+    )
