@@ -98,7 +98,8 @@ async def show(
             for event in events:
                 write_line(str(event.event_id))
         else:
-            await _write_timeline(handle, events)
+            values = client.data_converter
+            await _write_timeline(handle, [await values.unseal(event) for event in events])
 
 
 async def _write_redis_lines(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter, validators
@@ -49,6 +50,14 @@ class Connection:
             group=_GROUP,
             help="Which set of workflows; default: ORCHESTRATOR_NAMESPACE, then "
             "orchestrator.toml, then default",
+        ),
+    ] = None
+    codec: Annotated[
+        str | None,
+        Parameter(
+            group=_GROUP,
+            help="What reads and writes encoded values, as module:attribute: a DataConverter or a "
+            "PayloadCodec, looked for in the current folder first; default: values are plain.",
         ),
     ] = None
 
@@ -133,17 +142,20 @@ async def connected(
     """A client for the time of a command; `settings` are further settings by their names.
 
     Raises:
-        CommandError: there are no servers.
+        CommandError: there are no servers, or `--codec` names nothing.
         UnavailableError: a server does not answer within 5 s.
         MisconfiguredError: a setting is bad, or a server cannot keep the promises.
     """
     check_shared(settings_of(connection))
+    from orchestrator.cli.codecs import load_converter
     from orchestrator.client import Client
 
+    converter = load_converter(connection.codec, folder=Path.cwd())
     client = await Client.connect(
         broker=connection.broker,
         store=connection.store,
         namespace=connection.namespace,
+        data_converter=converter,
         settings=settings,
     )
     async with client:

@@ -14,6 +14,8 @@ from typing import cast
 import msgspec
 
 from orchestrator.cli.output import show_duration
+from orchestrator.converter import DefaultPayloadConverter
+from orchestrator.converter.hidden_failures import shown
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.failure import ApplicationFailure, Failure, TimeoutFailure
 from orchestrator.wire.payload import BINARY_NULL, JSON_PLAIN, Payload
@@ -68,7 +70,7 @@ def show_failure(failure: Failure) -> str:
     parts: list[str] = []
     link: Failure | None = failure
     while link is not None:
-        parts.append(_kind_of(link) + link.message)
+        parts.append(_kind_of(link) + shown(link, DefaultPayloadConverter()).message)
         link = link.cause
     return " ← ".join(parts)
 

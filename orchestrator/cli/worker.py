@@ -117,6 +117,7 @@ async def worker(
         broker=connection.broker,
         store=connection.store,
         namespace=connection.namespace,
+        codec=connection.codec,
         health_host=health.health_host,
         health_port=health.health_port,
         debug=DEBUG in sys.argv,

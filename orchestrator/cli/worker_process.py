@@ -20,6 +20,7 @@ import msgspec
 
 from orchestrator.cli.app import bounded
 from orchestrator.cli.app_modules import AppModule, load_app
+from orchestrator.cli.codecs import load_converter
 from orchestrator.cli.examination import warn_of_store
 from orchestrator.cli.exits import CommandError
 from orchestrator.client import Client
@@ -47,6 +48,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     broker: str | None = None
     store: str | None = None
     namespace: str | None = None
+    codec: str | None = None
     health_host: str | None = None
     health_port: int | None = None
     health_socket: int | None = None
@@ -68,6 +70,7 @@ async def run_worker(plan: WorkerPlan, *, stop: asyncio.Event | None = None) -> 
         broker=plan.broker,
         store=plan.store,
         namespace=plan.namespace,
+        data_converter=load_converter(plan.codec, folder=Path.cwd()),
         settings={"health_host": plan.health_host, "health_port": plan.health_port},
     )
     async with client:
