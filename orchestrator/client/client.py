@@ -27,8 +27,8 @@ from orchestrator.config import load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
 from orchestrator.definition.calls import ABSENT, one_or_all
-from orchestrator.ids import RunId, check_workflow_id
-from orchestrator.limits import LIST_PAGE
+from orchestrator.ids import RunId, check_text, check_workflow_id
+from orchestrator.limits import LIST_PAGE, NAME_BYTES_MAX
 from orchestrator.metering import MetricMeter
 from orchestrator.wiring import Services, services_of
 
@@ -66,7 +66,8 @@ class Client(UpdateWithStartCalls):
         self.interceptors = tuple(config["interceptors"])
         self.metric_meter = config["metric_meter"]
         self.outbound = chain_of(self, self.interceptors)
-        self.identity = config["identity"] or f"{os.getpid()}@{socket.gethostname()}"
+        identity = config["identity"] or f"{os.getpid()}@{socket.gethostname()}"
+        self.identity = check_text("identity", identity, bytes_max=NAME_BYTES_MAX)
 
     @classmethod
     async def connect(

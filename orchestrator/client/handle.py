@@ -45,8 +45,15 @@ from orchestrator.exceptions import (
     RPCError,
     RPCStatusCode,
 )
-from orchestrator.ids import OperationId, RunId, check_name, check_run_id, check_workflow_id
-from orchestrator.limits import IDLE_POLL_MS, QUERY_TIMEOUT_MS
+from orchestrator.ids import (
+    OperationId,
+    RunId,
+    check_name,
+    check_run_id,
+    check_text,
+    check_workflow_id,
+)
+from orchestrator.limits import DETAILS_BYTES_MAX, IDLE_POLL_MS, QUERY_TIMEOUT_MS
 from orchestrator.ports.store import (
     Appended,
     AttemptRecord,
@@ -307,6 +314,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
 
         Raises:
             RPCError: NOT_FOUND, no such run is open.
+            InvalidNameError: the reason is no text, or over `limits.DETAILS_BYTES_MAX`.
         """
         given = CancelWorkflowInput(
             id=self._id,
@@ -324,6 +332,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
 
         Raises:
             RPCError: NOT_FOUND, no such run is open.
+            InvalidNameError: as of `cancel`.
         """
         given = TerminateWorkflowInput(
             id=self._id,
@@ -342,7 +351,7 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
         close = ForcedClose(
             workflow_id=self._id,
             event=e.WorkflowExecutionTerminated(
-                reason=given.reason,
+                reason=check_text("reason", given.reason, bytes_max=DETAILS_BYTES_MAX),
                 details=tuple(await self._values.encode(given.args)),
                 identity=self._identity,
             ),
@@ -468,7 +477,8 @@ class WorkflowHandle(UpdateCalls[SelfT], Generic[SelfT, ReturnT]):
 
     async def send_cancel(self, given: CancelWorkflowInput) -> None:
         """As `cancel`, past all interceptors."""
-        body = CancelReceived(reason=given.reason, identity=self._identity)
+        reason = check_text("reason", given.reason, bytes_max=DETAILS_BYTES_MAX)
+        body = CancelReceived(reason=reason, identity=self._identity)
         await self._append(body, message=False)
 
     # Inside ---------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.handlers import handler_name
-from orchestrator.ids import check_name
+from orchestrator.ids import check_name, check_text
+from orchestrator.limits import DETAILS_BYTES_MAX
 
 SelfT = TypeVar("SelfT")
 _Param = TypeVar("_Param")
@@ -100,5 +101,6 @@ class ExternalWorkflowHandle(SignalTarget[SelfT]):
 
         Raises:
             ApplicationError: of type `ExternalWorkflowExecutionNotFound`, no such run is open.
+            InvalidNameError: the reason is no text, or over `limits.DETAILS_BYTES_MAX`.
         """
-        await self._request_cancel(reason)
+        await self._request_cancel(check_text("reason", reason, bytes_max=DETAILS_BYTES_MAX))

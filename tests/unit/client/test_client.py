@@ -213,6 +213,15 @@ async def test_a_bad_name_is_refused_before_anything_is_written(client: Client) 
     assert [run async for run in client.list_workflows()] == []
 
 
+@pytest.mark.parametrize("bad", [None, 5, "\ud800", "x" * 20_001])
+async def test_a_reason_that_no_history_can_hold_is_refused(client: Client, bad: Any) -> None:
+    handle = await client.start_workflow(Sleeper.run, 1, id="s", task_queue=QUEUE)
+    for act in (handle.cancel, handle.terminate):
+        with pytest.raises(InvalidNameError, match="reason"):
+            await act(reason=bad)
+    assert await handle.result() == "awake"
+
+
 def test_a_bad_run_id_is_refused_where_it_is_given(client: Client) -> None:
     for bad in ("", "a{b}", "\ud800"):
         for name in ("run_id", "first_execution_run_id"):
