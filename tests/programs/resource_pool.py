@@ -112,8 +112,8 @@ class Borrower:
     async def _borrowed(self) -> AsyncIterator[str]:
         pool = workflow.get_external_workflow_handle_for(ResourcePool.run, POOL_ID)
         me = workflow.info().workflow_id
-        await pool.signal(ResourcePool.acquire, me)
-        try:
+        try:  # From here on: the cancel of a signal on its way may come too late.
+            await pool.signal(ResourcePool.acquire, me)
             await workflow.wait_condition(lambda: self._resource is not None)
             yield str(self._resource)
         finally:
