@@ -197,6 +197,11 @@ def _start_child(
         id_conflict_policy=command.id_conflict_policy,
         retry_policy=command.retry_policy,
         memo=command.memo,
+        search_attributes=command.search_attributes,
+        cron_schedule=command.cron_schedule,
+        static_summary=command.static_summary,
+        static_details=command.static_details,
+        priority=command.priority,
         task_completed_event_id=state.task_completed_event_id,
     )
     event = _record(state, initiated, wishes, now_ms=now_ms)

@@ -112,6 +112,13 @@ def read_cron(schedule: str) -> Cron:
     return found
 
 
+def check_cron(schedule: str) -> str:
+    """Return `schedule` when it is one, or empty; raises as `read_cron` does."""
+    if schedule:
+        read_cron(schedule)
+    return schedule
+
+
 def next_cron_ms(schedule: str, *, started_ms: int, now_ms: int) -> int | None:
     """The first time of the schedule after `now_ms`, for a run that began at `started_ms`, from
     which intervals count. None: there is none within five years.

@@ -6,6 +6,8 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator.core.state import ExecutionState
+from orchestrator.exceptions import PayloadTooLargeError
+from orchestrator.limits import MEMO_BYTES_MAX
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.search_attributes import SearchAttributes
 
@@ -33,3 +35,15 @@ def properties_change(
         search_attributes=None if unchanged else state.search_attributes,
         indexed=attributes,
     )
+
+
+def check_memo(memo: dict[str, Payload]) -> dict[str, Payload]:
+    """Return `memo` when a run may have it.
+
+    Raises:
+        PayloadTooLargeError: all notes together are over the limit.
+    """
+    size_bytes = sum(len(name.encode()) + len(memo[name].data) for name in memo)
+    if size_bytes > MEMO_BYTES_MAX:
+        raise PayloadTooLargeError("the memo", size_bytes, MEMO_BYTES_MAX)
+    return memo

@@ -71,6 +71,11 @@ def child_start(
         task_timeout_ms=initiated.task_timeout_ms,
         retry_policy=initiated.retry_policy,
         memo=initiated.memo,
+        search_attributes=initiated.search_attributes,
+        cron_schedule=initiated.cron_schedule,
+        static_summary=initiated.static_summary,
+        static_details=initiated.static_details,
+        priority=initiated.priority,
         identity=f"workflow {parent_id}",
         parent=e.ParentExecution(
             workflow_id=parent_id, run_id=parent_run_id, initiated_event_id=event_id

@@ -13,6 +13,7 @@ import msgspec
 
 from orchestrator.core.chain import new_run
 from orchestrator.core.cron import CronScheduleError, next_cron_ms
+from orchestrator.core.properties import check_memo
 from orchestrator.core.search_attributes import checked
 from orchestrator.core.transition import StartRun
 from orchestrator.exceptions import (
@@ -25,13 +26,13 @@ from orchestrator.ids import (
     RunId,
     check_name,
     check_task_queue,
+    check_text,
     check_workflow_id,
 )
 from orchestrator.limits import (
     DETAILS_BYTES_MAX,
     DURATION_MS_MAX,
     INLINE_ENTRY_BYTES_MAX,
-    MEMO_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
     SUMMARY_BYTES_MAX,
     WORKFLOW_TASK_TIMEOUT_MAX_MS,
@@ -83,9 +84,10 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
     """The start that `options` ask for, at the store's time `now_ms` or an estimate of it.
 
     Raises:
-        InvalidNameError: an id, type or queue cannot be one.
-        RPCError: INVALID_ARGUMENT, a time is negative or over 100 years, a cron schedule or search
-            attribute is none, or a text or the memo is too large.
+        InvalidNameError: an id, type or queue cannot be one, or a text for people is too long.
+        RPCError: INVALID_ARGUMENT, a time is negative or over 100 years, or a cron schedule or
+            search attribute is none.
+        PayloadTooLargeError: the memo is over the limit.
     """
     workflow_id = check_workflow_id(options.workflow_id)
     run_id = RunId(check_name("request id", options.request_id))
@@ -103,11 +105,15 @@ def start_of(options: StartOptions, *, now_ms: int) -> StartRun:
         retry_policy=options.retry_policy,
         first_run_id=run_id,
         first_task_backoff_ms=_first_delay_ms(options, now_ms=now_ms),
-        memo=_memo(options.memo),
+        memo=options.memo if options.parent else check_memo(options.memo),
         search_attributes=_attributes(options.search_attributes),
         cron_schedule=options.cron_schedule,
-        static_summary=_text("static_summary", options.static_summary, SUMMARY_BYTES_MAX),
-        static_details=_text("static_details", options.static_details, DETAILS_BYTES_MAX),
+        static_summary=check_text(
+            "static_summary", options.static_summary, bytes_max=SUMMARY_BYTES_MAX
+        ),
+        static_details=check_text(
+            "static_details", options.static_details, bytes_max=DETAILS_BYTES_MAX
+        ),
         priority=NO_PRIORITY if options.priority == NO_PRIORITY else options.priority,
         parent=options.parent,
         root=options.root,
@@ -188,20 +194,6 @@ def _attributes(attributes: SearchAttributes) -> SearchAttributes:
         return checked(attributes)
     except InvalidSearchAttributeError as error:
         raise _invalid(str(error)) from error
-
-
-def _memo(memo: dict[str, Payload]) -> dict[str, Payload]:
-    size_bytes = sum(len(name.encode()) + len(memo[name].data) for name in memo)
-    if size_bytes > MEMO_BYTES_MAX:
-        raise PayloadTooLargeError("the memo", size_bytes, MEMO_BYTES_MAX)
-    return memo
-
-
-def _text(name: str, text: str, bytes_max: int) -> str:
-    size_bytes = len(text.encode(errors="surrogatepass"))
-    if size_bytes > bytes_max:
-        raise _invalid(f"{name}: expected at most {bytes_max} bytes, found {size_bytes}")
-    return text
 
 
 def _duration(name: str, value_ms: int | None, *, least_ms: int = 0) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
 
-from orchestrator.common import RetryPolicy, TypedSearchAttributes
+from orchestrator.common import Priority, RetryPolicy, TypedSearchAttributes
 from orchestrator.replay.handles import ActivityCancellationType, ActivityHandle
 from orchestrator.replay.run_info import Info
 from orchestrator.wire.payload import Payload
@@ -76,6 +76,7 @@ class StartActivityInput:
     headers: Mapping[str, Payload]
     summary: str | None
     result_type: Any  # Any: annotations are of no common type
+    priority: Priority | None = None
 
 
 @dataclass

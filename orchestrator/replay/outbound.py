@@ -12,7 +12,7 @@ from orchestrator.replay.handles import ActivityHandle
 from orchestrator.replay.interceptors import ContinueAsNewInput, StartActivityInput
 from orchestrator.replay.operations import Operations
 from orchestrator.replay.policies import to_options
-from orchestrator.replay.search_attributes import to_search_attributes
+from orchestrator.replay.search_attributes import inherited_priority, to_search_attributes
 from orchestrator.replay.values import Values
 from orchestrator.units import checked_ms
 from orchestrator.wire.commands import ContinueAsNewWorkflowExecution, ScheduleActivityTask
@@ -50,6 +50,7 @@ def schedule_activity(
         heartbeat_timeout_ms=checked_ms("heartbeat_timeout", asked.heartbeat_timeout),
         retry_policy=DEFAULT_RETRY if policy is None else to_options(policy),
         summary=check_text("summary", asked.summary or "", bytes_max=SUMMARY_BYTES_MAX),
+        priority=inherited_priority(asked.priority, run.facts.started.priority),
     )
     return run.operations.activities.start(
         command, result_type=asked.result_type, cancellation_type=asked.cancellation_type

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from orchestrator.core.fold import upserted
+from orchestrator.core.properties import check_memo
 from orchestrator.core.search_attributes import check_sum
-from orchestrator.exceptions import PayloadTooLargeError
-from orchestrator.limits import MEMO_BYTES_MAX
 from orchestrator.wire import commands as c
 from orchestrator.wire.events import WorkflowExecutionStarted
 from orchestrator.wire.payload import Payload
@@ -44,9 +43,7 @@ class Properties:
         """
         self._host.check_writable("change the memo")
         after = upserted(self.memo, changes)
-        size_bytes = sum(len(name.encode()) + len(after[name].data) for name in after)
-        if size_bytes > MEMO_BYTES_MAX:
-            raise PayloadTooLargeError("the memo", size_bytes, MEMO_BYTES_MAX)
+        check_memo(after)
         self._host.add(c.ModifyWorkflowProperties(upserted_memo=dict(changes)))
         self.memo = after
 

@@ -85,7 +85,7 @@ def values_of(attribute: SearchAttribute) -> Sequence[Any]:  # Any: of any type
 
 def to_priority(priority: Priority | None) -> PriorityOptions:
     """A priority as it travels."""
-    if priority is None:
+    if priority is None or priority == Priority.default:
         return NO_PRIORITY
     found = PriorityOptions(
         priority_key=priority.priority_key or 0,
@@ -93,6 +93,18 @@ def to_priority(priority: Priority | None) -> PriorityOptions:
         fairness_weight=priority.fairness_weight or 0.0,
     )
     return NO_PRIORITY if found == NO_PRIORITY else found
+
+
+def inherited_priority(given: Priority | None, before: PriorityOptions) -> PriorityOptions:
+    """The priority of what a run starts: part by part its own, else the run's."""
+    own = to_priority(given)
+    if own == NO_PRIORITY:
+        return before
+    return PriorityOptions(
+        priority_key=own.priority_key or before.priority_key,
+        fairness_key=own.fairness_key or before.fairness_key,
+        fairness_weight=own.fairness_weight or before.fairness_weight,
+    )
 
 
 def from_priority(options: PriorityOptions) -> Priority:

@@ -115,6 +115,11 @@ class StartChildWorkflowExecution(WireStruct, frozen=True, kw_only=True):
     id_conflict_policy: Conflict = Conflict.FAIL
     retry_policy: RetryOptions | None = None
     memo: dict[str, Payload] = {}
+    search_attributes: SearchAttributes = {}
+    cron_schedule: str = ""
+    static_summary: str = ""
+    static_details: str = ""
+    priority: Priority = NO_PRIORITY
 
 
 class SignalExternalWorkflowExecution(WireStruct, frozen=True, kw_only=True):

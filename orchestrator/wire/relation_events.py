@@ -14,13 +14,16 @@ from typing import TypeAlias
 from orchestrator.wire.base import WireStruct
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.options import (
+    NO_PRIORITY,
     Conflict,
     ParentClosePolicy,
+    Priority,
     RetryOptions,
     RetryOutcome,
     Reuse,
 )
 from orchestrator.wire.payload import Header, Payload
+from orchestrator.wire.search_attributes import SearchAttributes
 
 
 class StartChildWorkflowExecutionInitiated(WireStruct, frozen=True, kw_only=True):
@@ -39,6 +42,11 @@ class StartChildWorkflowExecutionInitiated(WireStruct, frozen=True, kw_only=True
     id_conflict_policy: Conflict = Conflict.FAIL
     retry_policy: RetryOptions | None = None
     memo: dict[str, Payload] = {}
+    search_attributes: SearchAttributes = {}
+    cron_schedule: str = ""
+    static_summary: str = ""
+    static_details: str = ""
+    priority: Priority = NO_PRIORITY
     task_completed_event_id: int = 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
-from orchestrator.common import RetryPolicy
+from orchestrator.common import Priority, RetryPolicy
 from orchestrator.definition.activity import activity_name
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.signature import result_type as annotated_result
@@ -38,6 +38,7 @@ class ActivityConfig(TypedDict, total=False):
     cancellation_type: ActivityCancellationType
     activity_id: str | None
     summary: str | None
+    priority: Priority | None
 
 
 @overload
@@ -103,13 +104,13 @@ def start_activity(
     cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
     activity_id: str | None = None,
     summary: str | None = None,
+    priority: Priority | None = None,
 ) -> ActivityHandle[Any]:  # Any: the activity's result
     """Schedule an activity and return its handle, which is a task.
 
     Args:
         activity: The decorated function, or its name.
-        arg: Its only argument.
-        args: Its arguments, if there are several.
+        arg: Its only argument; several are given as `args`.
         result_type: What an activity given by name returns; otherwise its annotation says so.
         task_queue: Whose workers run it; by default those of the workflow.
         schedule_to_close_timeout: From now to the end, over all attempts.
@@ -120,6 +121,7 @@ def start_activity(
         cancellation_type: What the waiting code sees when it cancels.
         activity_id: By default a number.
         summary: For people; it stands at the activity's event.
+        priority: By default the workflow's; see `Priority` for what it does.
 
     Raises:
         ValueError: neither close time-out is given, one is not positive, both `arg` and `args` are
@@ -151,6 +153,7 @@ def start_activity(
         headers={},
         summary=summary,
         result_type=result_type,
+        priority=priority,
     )
     outbound = current.outbound
     if outbound is None:

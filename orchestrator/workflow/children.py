@@ -12,15 +12,24 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
-from orchestrator.common import RetryPolicy, WorkflowIDReusePolicy
+from orchestrator.common import (
+    Priority,
+    RetryPolicy,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from orchestrator.core.cron import check_cron
+from orchestrator.core.properties import check_memo
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.workflow import WorkflowDefinition
-from orchestrator.ids import check_name, check_task_queue, check_workflow_id
+from orchestrator.ids import check_name, check_task_queue, check_text, check_workflow_id
+from orchestrator.limits import DETAILS_BYTES_MAX, SUMMARY_BYTES_MAX
 from orchestrator.replay.children import ChildWorkflowCancellationType, ChildWorkflowHandle
 from orchestrator.replay.context import current_run
 from orchestrator.replay.interceptors import StartChildWorkflowInput
 from orchestrator.replay.policies import to_options
 from orchestrator.replay.run import WorkflowRun
+from orchestrator.replay.search_attributes import inherited_priority, to_search_attributes
 from orchestrator.units import checked_ms
 from orchestrator.wire.commands import StartChildWorkflowExecution
 from orchestrator.wire.options import Conflict, Reuse
@@ -60,7 +69,13 @@ class ChildWorkflowConfig(TypedDict, total=False):
     task_timeout: timedelta | None
     id_reuse_policy: WorkflowIDReusePolicy
     retry_policy: RetryPolicy | None
+    cron_schedule: str
     memo: Mapping[str, Any] | None  # Any: user's values
+    search_attributes: TypedSearchAttributes | None
+    static_summary: str | None
+    static_details: str | None
+    priority: Priority | None
+    """None: that of the workflow."""
 
 
 @overload
@@ -171,7 +186,16 @@ async def _start(
         id_reuse_policy=_REUSE[reuse],
         id_conflict_policy=Conflict.TERMINATE_EXISTING if terminates else Conflict.FAIL,
         retry_policy=None if policy is None else to_options(policy),
-        memo=dict(zip(memo, convert(list(memo.values())), strict=True)),
+        memo=check_memo(dict(zip(memo, convert(list(memo.values())), strict=True))),
+        search_attributes=to_search_attributes(options.get("search_attributes")),
+        cron_schedule=check_cron(options.get("cron_schedule") or ""),
+        static_summary=check_text(
+            "static_summary", options.get("static_summary") or "", bytes_max=SUMMARY_BYTES_MAX
+        ),
+        static_details=check_text(
+            "static_details", options.get("static_details") or "", bytes_max=DETAILS_BYTES_MAX
+        ),
+        priority=inherited_priority(options.get("priority"), current.facts.started.priority),
     )
     return await children.start(
         command,

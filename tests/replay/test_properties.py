@@ -20,6 +20,7 @@ from orchestrator.limits import SEARCH_ENTRIES_MAX
 from orchestrator.replay.facts import TaskFailure
 from orchestrator.wire import events as e
 from orchestrator.wire import options
+from orchestrator.wire import relation_events as r
 from orchestrator.wire.search_attributes import IndexedValueType, SearchAttribute
 from tests.replay.driver import CONVERTER, Driven, kinds, workflow_of
 
@@ -295,3 +296,37 @@ def test_an_upsert_is_an_event_of_its_own() -> None:
     assert isinstance(completed, e.WorkflowTaskCompleted)
     assert completed.patches == ("p",)
     assert driven.run.evict()
+
+
+@workflow_of
+async def prefers(self) -> None:
+    own = Priority(priority_key=1)
+    for priority in (None, own):
+        workflow.start_activity(
+            "pay", start_to_close_timeout=timedelta(seconds=5), priority=priority
+        )
+    await workflow.start_child_workflow(
+        "Child",
+        id="c",
+        priority=own,
+        cron_schedule="@daily",
+        static_summary="s",
+        static_details="d",
+        search_attributes=TypedSearchAttributes([SearchAttributePair(COUNT, 3)]),
+    )
+
+
+def test_what_a_run_starts_inherits_its_priority_part_by_part() -> None:
+    asked = options.Priority(priority_key=4, fairness_key="shop")
+    driven = Driven(prefers, priority=asked)
+    driven.step()
+    first, second, child = (event.attributes for event in driven.history[-3:])
+    assert isinstance(first, e.ActivityTaskScheduled)
+    assert isinstance(second, e.ActivityTaskScheduled)
+    assert first.priority == asked
+    assert second.priority == options.Priority(priority_key=1, fairness_key="shop")
+    assert isinstance(child, r.StartChildWorkflowExecutionInitiated)
+    assert child.priority == second.priority
+    assert (child.cron_schedule, child.static_summary, child.static_details) == ("@daily", "s", "d")
+    assert list(child.search_attributes) == ["Count"]
+    driven.check_replays()

@@ -11,7 +11,7 @@ from orchestrator.core.fold import fold
 from orchestrator.core.start import StartOptions, start_of
 from orchestrator.core.state import ExecutionState
 from orchestrator.core.transition import Close
-from orchestrator.exceptions import RPCError
+from orchestrator.exceptions import InvalidNameError, RPCError
 from orchestrator.limits import DETAILS_BYTES_MAX, SUMMARY_BYTES_MAX
 from orchestrator.wire import events as e
 from orchestrator.wire.commands import (
@@ -253,5 +253,5 @@ def test_the_first_run_of_a_schedule_waits_for_its_time() -> None:
     ],
 )
 def test_a_start_that_cannot_be_says_what_is_wrong(fields: dict[str, Any], text: str) -> None:
-    with pytest.raises(RPCError, match=text):
+    with pytest.raises((RPCError, InvalidNameError), match=text):
         start(**fields)
