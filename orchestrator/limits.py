@@ -128,6 +128,11 @@ PRESENCE_RENEW_MS = 3_000
 ASK_HOLDER_MS = 10_000
 """An acked activity's holder is asked for signs of life this often; also for how long a loss at
 the last attempt is asked for before it is recorded."""
+RATE_MIN = 0.000_01
+RATE_MAX = 1_000_000
+"""Activities a second: one a day is about the former; beyond the latter a limit limits nothing."""
+RATE_BURST_US = 1_000_000
+"""Turns of a rate limit that were not used within this time may be used at once."""
 PAUSED_LOOK_MS = 600_000
 """A paused activity is looked at this often, in case its deadline was moved."""
 HELD_DELIVERY_MAX_MS = 600_000

@@ -203,6 +203,7 @@ def _write_pending(pending: Sequence[PendingActivity]) -> None:
             str(one.scheduled_event_id),
             one.state
             + (", paused" if one.paused else "")
+            + (f", waits for its turn: {one.limited_by}" if one.limited_by else "")
             + (", completed from outside" if one.completed_outside else "")
             + (", cancel requested" if one.cancel_requested else ""),
             str(one.attempt),

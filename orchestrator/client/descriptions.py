@@ -13,7 +13,7 @@ from orchestrator.common import Priority, TypedSearchAttributes
 from orchestrator.converter import DataConverter
 from orchestrator.core.activity_options import effective
 from orchestrator.exceptions import RPCError, RPCStatusCode
-from orchestrator.ports.store import AttemptRecord, RunView
+from orchestrator.ports.store import AttemptRecord, AttemptState, RunView
 from orchestrator.ports.visibility import IndexRow
 from orchestrator.replay.search_attributes import from_priority, from_search_attributes
 from orchestrator.units import to_datetime
@@ -94,6 +94,10 @@ class PendingActivity:
     """No attempt begins until an operator lets it."""
     task_queue: str
     """As an operator may have changed it."""
+    limited_by: str | None
+    """The rate limit whose turn it waits for: `key …`, `type …` or `queue`."""
+    next_attempt_time: datetime | None
+    """When the attempt that backs off, or waits for its turn, may begin."""
 
     @staticmethod
     def of_record(
@@ -116,6 +120,10 @@ class PendingActivity:
             completed_outside=record.detached,
             paused=record.paused,
             task_queue=effective(scheduled, record.options).task_queue,
+            limited_by=record.limited_by,
+            next_attempt_time=to_datetime(record.attempt_scheduled_at_ms)
+            if record.state is AttemptState.BACKING_OFF and not record.paused
+            else None,
         )
 
 

@@ -59,6 +59,7 @@ class AttemptFacts:
     holder: str = ""
     detached: bool = False
     paused: bool = False
+    turns: int = 0
     details: tuple[Payload, ...] = ()
     last_failure: Failure | None = None
 
@@ -90,6 +91,7 @@ def task_of(run: RunFacts, scheduled: ActivityTaskScheduled, facts: AttemptFacts
         heartbeat_details=facts.details,
         last_failure=facts.last_failure,
         priority=scheduled.priority,
+        turns=facts.turns,
     )
 
 

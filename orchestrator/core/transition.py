@@ -362,6 +362,14 @@ class Answer(_Record, frozen=True, kw_only=True):
     watch_in_ms: int | None = None
 
 
+class HoldBack(_Record, frozen=True, kw_only=True):
+    """An attempt that nobody has begun waits for its turn of a rate limit; `turns` is how many of
+    its limits it has passed then."""
+
+    limit: str
+    turns: int
+
+
 class AdjustAttempt(_Record, frozen=True, kw_only=True):
     """What an operator does to a pending activity, whatever its attempt (`name` has the one read).
 
@@ -370,7 +378,8 @@ class AdjustAttempt(_Record, frozen=True, kw_only=True):
     heartbeats have told. `options` are in force from now on, or from the next attempt on when one
     runs; an attempt that waits gets `new_key`, so that its old message names nothing, and is due
     after `due_in_ms`. `deadline_ms`, of schedule-to-close, goes with them (0: none). The same
-    `operation_id` again changes nothing.
+    `operation_id` again changes nothing. `hold_back` is refused unless this very attempt is
+    scheduled; it is due after `due_in_ms`.
     """
 
     name: AttemptName
@@ -380,6 +389,7 @@ class AdjustAttempt(_Record, frozen=True, kw_only=True):
     drop_details: bool = False
     options: ActivityOptions | None = None
     new_key: ActivityKey | None = None
+    hold_back: HoldBack | None = None
     deadline_ms: int = 0
     due_in_ms: int = 0
 

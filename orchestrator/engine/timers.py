@@ -249,6 +249,7 @@ def facts_of(record: AttemptRecord) -> AttemptFacts:
         holder=record.holder or "",
         detached=record.detached,
         paused=record.paused,
+        turns=record.turns,
         details=record.details,
         last_failure=record.last_failure,
     )

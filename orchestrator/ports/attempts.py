@@ -50,6 +50,10 @@ class AttemptRecord(_Answer, frozen=True, kw_only=True):
     """Nothing begins until an operator lets it."""
     reset: bool = False
     """The attempt after the one that runs is number 1."""
+    limited_by: str | None = None
+    """The rate limit whose turn it waits for."""
+    turns: int = 0
+    """How many rate limits this attempt has passed."""
     options: ActivityOptions | None = None
     """What an operator has changed, in force; None: what its event says."""
     details: tuple[Payload, ...] = ()

@@ -50,6 +50,7 @@ from orchestrator.ports.attempts import AttemptState as AttemptState
 from orchestrator.ports.attempts import Beaten as Beaten
 from orchestrator.ports.attempts import Redispatched as Redispatched
 from orchestrator.ports.presence import PresenceStore
+from orchestrator.ports.rates import RateStore
 from orchestrator.ports.visibility import VisibilityStore
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.failure import Failure
@@ -534,7 +535,9 @@ class DutyStore(Protocol):
         ...
 
 
-class Store(RunStore, ActivityStore, DutyStore, PresenceStore, VisibilityStore, Protocol):
+class Store(
+    RunStore, ActivityStore, RateStore, DutyStore, PresenceStore, VisibilityStore, Protocol
+):
     """Everything. `shards` is the number the namespace was made with."""
 
     @property

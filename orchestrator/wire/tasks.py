@@ -103,3 +103,5 @@ class ActivityTask(WireStruct, frozen=True, kw_only=True, tag_field="type", tag=
     heartbeat_details: tuple[Payload, ...] = ()
     last_failure: Failure | None = None
     priority: Priority = NO_PRIORITY
+    turns: int = 0
+    """How many rate limits of its queue this attempt has passed."""

@@ -64,6 +64,7 @@ from orchestrator.worker.attempt import (
     hindered,
 )
 from orchestrator.worker.endings import Endings
+from orchestrator.worker.rates import Rates
 from orchestrator.worker.reports import Reports
 from orchestrator.worker.slots import Slots
 
@@ -87,17 +88,19 @@ class ActivityTasks:
         expect: Expect,
         mint: Callable[[], str],
         slots: int | None = None,
+        rates: Rates | None = None,
         counters: Counters | None = None,
     ) -> None:
         """`process` must be this worker's own name: what the store says it runs and is not in work
         here counts as lost. `slots` bounds attempts in work; None leaves it to the prefetch, which
-        does not see those that are acknowledged early."""
+        does not see those that are acknowledged early. `rates` says when attempts may begin."""
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
         self._namespace = namespace
         self._process = process
         self._execute = execute
+        self._rates = rates
         self._expect = expect
         self._mint = mint
         self._slots = Slots(slots, clock)
@@ -223,7 +226,8 @@ class ActivityTasks:
                 work.settle(done=False)
                 return
             try:
-                await self._begin(work)
+                if self._rates is None or await self._may_begin(work, self._rates):
+                    await self._begin(work)
             finally:
                 self._slots.release()
         except Exception:  # the boundary of one attempt: the others, and this slot, must go on
@@ -234,6 +238,16 @@ class ActivityTasks:
         finally:
             if self._in_work.get(work.name) is work:
                 del self._in_work[work.name]
+
+    async def _may_begin(self, work: Work, rates: Rates) -> bool:
+        """Whether it is the attempt's turn; else its row brings it back then."""
+        until_ms = await self._certain(partial(rates.held_back_until_ms, work.task, work.name))
+        if until_ms is None:
+            await rates.keep_pace(self._draining)
+            return True
+        self._expect_soon(work.name, until_ms, now_ms=self._clock.now_ms())
+        work.settle(done=True)
+        return False
 
     async def _begin(self, work: Work) -> None:
         take_over: AttemptToken | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.converter import DataConverter
+from orchestrator.core.rates import ActivityRates
 from orchestrator.definition.registry import Registry
 from orchestrator.ids import ProcessName
 from orchestrator.wiring import Services
@@ -14,6 +15,7 @@ from orchestrator.worker.attempt import Execute
 from orchestrator.worker.context import Expect
 from orchestrator.worker.execution import ActivityExecution
 from orchestrator.worker.isolation import Isolation
+from orchestrator.worker.rates import Rates
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.user_code import CodeOptions, Guard
 from orchestrator.worker.workflow_tasks import WorkflowTasks
@@ -74,9 +76,16 @@ class Parts:
         )
 
     def activity_tasks(
-        self, execution: ActivityExecution, values: DataConverter, *, slots: int
+        self,
+        execution: ActivityExecution,
+        values: DataConverter,
+        *,
+        slots: int,
+        rates: ActivityRates,
+        own_rate: float | None,
     ) -> ActivityTasks:
-        """What takes activity tasks. `execution` works without the codec of `values`."""
+        """What takes activity tasks. `execution` works without the codec of `values`; `rates` are
+        the queue's, `own_rate` is this worker's, a second."""
         services = self.services
         execute: Execute = execution.execute
         if values.has_codec:
@@ -92,5 +101,14 @@ class Parts:
             expect=self.expect,
             mint=services.mint,
             slots=slots,
+            rates=Rates(
+                services.store,
+                services.clock,
+                mint=services.mint,
+                shared=rates,
+                own_per_second=own_rate,
+            )
+            if rates.are_any or own_rate
+            else None,
             counters=services.counters,
         )

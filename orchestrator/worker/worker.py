@@ -8,13 +8,14 @@ an orderly end: take nothing more, finish what is in work, go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, cast
 
 from orchestrator.client import Client
+from orchestrator.core.rates import ActivityRates, check_rates
 from orchestrator.core.transition import AttemptName
 from orchestrator.definition.registry import Registry
 from orchestrator.engine.engine import Engine
@@ -61,6 +62,10 @@ class Worker:
         max_concurrent_activities: int | None = None,
         max_concurrent_local_activities: int | None = None,
         max_cached_workflows: int | None = None,
+        max_activities_per_second: float | None = None,
+        max_task_queue_activities_per_second: float | None = None,
+        max_activities_per_second_by_type: Mapping[str, float] | None = None,
+        max_activities_per_second_per_key: float | None = None,
         graceful_shutdown_timeout: timedelta = timedelta(),
         max_heartbeat_throttle_interval: timedelta = timedelta(
             milliseconds=HEARTBEAT_THROTTLE_MAX_MS
@@ -91,6 +96,12 @@ class Worker:
             max_concurrent_activities: Attempts in work at a time; default: the setting, 100.
             max_concurrent_local_activities: Local activities in work at a time; default: 100.
             max_cached_workflows: Runs kept in memory; 0 replays every task; default: 1,000.
+            max_activities_per_second: Attempts that begin here; default: no limit, as with the
+                next three, which all workers of the queue share: the newest asker's word counts.
+            max_task_queue_activities_per_second: Attempts of the queue that begin anywhere.
+            max_activities_per_second_by_type: The same for each activity type.
+            max_activities_per_second_per_key: The same for each `Priority.fairness_key`; who waits
+                for its key's turn is in nobody's way.
             graceful_shutdown_timeout: How long activities may go on after `shutdown` before they
                 are cancelled and begun again elsewhere.
             max_heartbeat_throttle_interval: Heartbeats are sent at least this often.
@@ -114,6 +125,12 @@ class Worker:
         """
         if not workflows and not activities:
             raise ValueError("a worker needs at least one workflow or activity")
+        check_rates(
+            max_activities_per_second,
+            max_task_queue_activities_per_second,
+            max_activities_per_second_per_key,
+            *(max_activities_per_second_by_type or {}).values(),
+        )
         services, settings = client.services, client.services.settings.worker
         self._plugins = plugins_of(client, plugins)
         self._client = client
@@ -178,7 +195,15 @@ class Worker:
             ),
         )
         self._activity_tasks = parts.activity_tasks(
-            self._execution, client.data_converter, slots=self._activity_slots
+            self._execution,
+            client.data_converter,
+            slots=self._activity_slots,
+            rates=ActivityRates(
+                task_queue=max_task_queue_activities_per_second,
+                by_type=dict(max_activities_per_second_by_type or {}),
+                per_key=max_activities_per_second_per_key,
+            ),
+            own_rate=max_activities_per_second,
         )
         self._recovery = Recovery(
             services,

@@ -19,6 +19,7 @@ _LONG_FILES: dict[str, str] = {
     "orchestrator/adapters/memory/broker.py": "the whole broker in one place, as its twin's rules",
     "orchestrator/adapters/memory/store.py": "every operation of the store, as its twin's scripts",
     "orchestrator/adapters/memory/store_runs.py": "each method makes the tests of one script",
+    "orchestrator/worker/worker.py": "the face: one option a line, each explained",
     "orchestrator/worker/advance.py": "the life of a workflow task, from its delivery to its ends",
     "orchestrator/replay/run.py": "one run towards its loop, its code and its worker",
     "orchestrator/wire/events.py": "one Struct for each kind of event, as in Temporal's history",

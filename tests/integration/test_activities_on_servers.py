@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import activity, workflow
 from orchestrator.client import AsyncActivityCancelledError, Client
-from orchestrator.common import RetryPolicy
+from orchestrator.common import Priority, RetryPolicy
 from orchestrator.exceptions import ApplicationError, RPCError, RPCStatusCode
 from orchestrator.worker import Replayer, Worker
 from tests.unit.client.test_async_activities import Approval, Desk
@@ -145,3 +145,44 @@ async def test_a_pending_activity_is_paused_changed_and_let_go(client: Client) -
             await pending.reset()
         assert error.value.status is RPCStatusCode.NOT_FOUND
     await Replayer(workflows=[Stamp]).replay_workflow(await handle.fetch_history())
+
+
+@workflow.defn
+class CallAll:
+    """Calls everybody at once, each under its own key."""
+
+    @workflow.run
+    async def run(self, whom: list[str]) -> list[str]:
+        called = [
+            workflow.execute_activity(
+                chop,
+                one,
+                start_to_close_timeout=timedelta(seconds=10),
+                priority=Priority(fairness_key=one),
+            )
+            for one in whom
+        ]
+        return await asyncio.gather(*called)
+
+
+async def test_a_key_at_its_rate_is_in_nobodys_way(client: Client) -> None:
+    async with Worker(
+        client,
+        task_queue=QUEUE,
+        workflows=[CallAll],
+        activities=[chop],
+        max_activities_per_second_per_key=0.5,
+        max_task_queue_activities_per_second=100,
+    ):
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        slow = await client.start_workflow(CallAll.run, ["acme"] * 3, id="slow", task_queue=QUEUE)
+        fast = await client.start_workflow(CallAll.run, ["other"], id="fast", task_queue=QUEUE)
+        assert await fast.result() == ["other chopped"]
+        found = (await slow.describe()).pending_activities
+        assert {one.limited_by for one in found} <= {"key acme"}
+        assert len(found) >= 1
+        assert await slow.result() == ["acme chopped"] * 3
+        assert loop.time() - begun_s >= 3.9
+    for handle in (slow, fast):
+        await Replayer(workflows=[CallAll]).replay_workflow(await handle.fetch_history())

@@ -14,6 +14,7 @@ from orchestrator.adapters.memory.store_activities import MemoryActivities
 from orchestrator.adapters.memory.store_duties import MemoryDuties
 from orchestrator.adapters.memory.store_idle import MemoryIdle
 from orchestrator.adapters.memory.store_presence import MemoryPresence
+from orchestrator.adapters.memory.store_rates import MemoryRates
 from orchestrator.adapters.memory.store_relations import MemoryRelations
 from orchestrator.adapters.memory.store_runs import MemoryRuns
 from orchestrator.adapters.memory.store_state import MemoryState
@@ -25,6 +26,7 @@ from orchestrator.limits import RETENTION_MS, SHARDS
 class MemoryStore(
     MemoryRuns,
     MemoryActivities,
+    MemoryRates,
     MemoryDuties,
     MemoryRelations,
     MemoryPresence,

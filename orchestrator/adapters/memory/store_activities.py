@@ -88,6 +88,8 @@ class MemoryActivities:
             holder=begin.holder,
             started_at_ms=now_ms,
             heartbeat_at_ms=None,
+            limited_by=None,
+            turns=0,
         )
         self._move_row(name, record, begin.due_in_ms, now_ms)
         return _begun(attempt.record, now_ms)
@@ -209,11 +211,16 @@ class MemoryActivities:
         record = attempt.record
         if attempt.adjusted == adjust.operation_id:
             return Adjusted(now_ms=now_ms, record=record)
+        held, waits = adjust.hold_back, record.state is AttemptState.SCHEDULED
+        if held is not None and not (waits and record.attempt == adjust.name.attempt):
+            return Gone(now_ms=now_ms)
         attempt.adjusted = adjust.operation_id
         runs = record.state is AttemptState.RUNNING
         changes: dict[str, Any] = {}  # Any: fields of the record
         if adjust.pause is not None:
             changes["paused"] = adjust.pause
+        if held is not None:
+            changes |= {"limited_by": held.limit, "turns": held.turns}
         if adjust.options is not None:
             changes["deadline_ms"] = adjust.deadline_ms or None
             if runs:
@@ -224,9 +231,8 @@ class MemoryActivities:
             changes["reset"], attempt.drops_details = True, adjust.drop_details
         if adjust.drop_details and not runs:
             changes["details"] = ()
-        moves = not runs and (
-            (adjust.pause is False and record.paused) or adjust.reset or adjust.options is not None
-        )
+        asked = adjust.reset or adjust.options is not None or held is not None
+        moves = not runs and (asked or (adjust.pause is False and record.paused))
         if moves:
             before = record.attempt - (record.state is AttemptState.SCHEDULED)
             changes |= {

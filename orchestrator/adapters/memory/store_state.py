@@ -152,6 +152,7 @@ class MemoryState:
         self.refusals: dict[tuple[WorkflowId, RunId], Refusal] = {}
         self.timers: ByShard[TimerKey, int] = ByShard(lambda key: self.shard(key[1]))
         self.members: dict[ProcessName, int] = {}
+        self.reserved_us: dict[tuple[TaskQueue, str], int] = {}
         self.present: dict[ProcessName, int] = {}
         self.listeners: dict[ProcessName, Callable[[AttemptName], None]] = {}
         self.watchers: dict[WorkflowId, list[Callable[[], None]]] = {}

@@ -139,6 +139,8 @@ class RedisActivities(Part):
             "drop_details": adjust.drop_details or None,
             "new_key": adjust.new_key,
             "operation": adjust.operation_id,
+            "limited_by": None if adjust.hold_back is None else adjust.hold_back.limit,
+            "turns": None if adjust.hold_back is None else adjust.hold_back.turns,
         }
         if adjust.options is not None:
             fields["options"] = encode(adjust.options).decode()

@@ -62,6 +62,8 @@ RECORD_FIELDS = (
     "paused",
     "reset",
     "options",
+    "limited_by",
+    "turns",
 )
 """What `record` reads; behind the number of the activity and a dot in the hash of its run."""
 
@@ -244,6 +246,8 @@ def record(event_id: int, fields: Mapping[str, str]) -> AttemptRecord:
         detached="detached" in fields,
         paused="paused" in fields,
         reset="reset" in fields,
+        limited_by=fields.get("limited_by"),
+        turns=int(fields.get("turns", "0")),
         options=None if options is None else options_decoder.decode(options.encode()),
         details=() if details is None else payloads_decoder.decode(details.encode()),
         last_failure=None if failure is None else failure_decoder.decode(failure.encode()),

@@ -18,6 +18,7 @@ from orchestrator.ids import (
     ProcessName,
     RunId,
     ShardId,
+    TaskQueue,
     WorkflowId,
 )
 from orchestrator.ports.store import DueKind, DueRow
@@ -107,6 +108,10 @@ class Keys:
     def members(self) -> str:
         """The processes that share the shards."""
         return f"orc:{{{self.namespace}}}:members"
+
+    def rate(self, task_queue: TaskQueue, limit: str) -> str:
+        """Until when the turns of a rate limit are given away."""
+        return f"orc:{{{self.namespace}}}:rate:{task_queue}:{limit}"
 
     def presence(self, process: ProcessName) -> str:
         """A process's sign of life."""

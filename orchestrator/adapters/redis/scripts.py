@@ -152,6 +152,10 @@ class Scripts:
         """Read head and inbox before a workflow task, and move its row."""
         return await self._call("sync_run", keys, fields)
 
+    async def take_turn(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Hand out the next turn of a rate limit."""
+        return await self._call("take_turn", keys, fields)
+
     async def wake_now(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Score the called row of one workflow id to now."""
         return await self._call("wake_now", keys, fields)
@@ -178,10 +182,11 @@ _NAMES = (
     "repeat_wakeup",
     "start_run",
     "sync_run",
+    "take_turn",
     "wake_now",
 )
 
-_ALONE = frozenset({"join_members"})
+_ALONE = frozenset({"join_members", "take_turn"})
 _OF_ATTEMPTS = frozenset(
     {
         "adjust_attempt",

@@ -11,6 +11,7 @@ from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.duties import RedisDuties
 from orchestrator.adapters.redis.keys import Keys
 from orchestrator.adapters.redis.presence import RedisPresence
+from orchestrator.adapters.redis.rates import RedisRates
 from orchestrator.adapters.redis.relations import RedisRelations
 from orchestrator.adapters.redis.visibility import RedisVisibility
 from orchestrator.exceptions import MisconfiguredError
@@ -19,7 +20,9 @@ from orchestrator.limits import PRESENCE_TTL_MS, RETENTION_MS, SHARDS
 from orchestrator.telemetry.metrics import Counters
 
 
-class RedisStore(RedisActivities, RedisDuties, RedisRelations, RedisPresence, RedisVisibility):
+class RedisStore(
+    RedisActivities, RedisRates, RedisDuties, RedisRelations, RedisPresence, RedisVisibility
+):
     """Implements `orchestrator.ports.store.Store`."""
 
     def __init__(

@@ -19,6 +19,7 @@ if record.state == 'running' then
   store(record, {attempt = int(a.attempt + 1), attempt_scheduled_at_ms = int(now), dispatches = '0',
     losses = int(tonumber(record.losses) + 1)})
 end
-store(record, {state = 'running', token = a.token, holder = a.holder, started_at_ms = int(now), heartbeat_at_ms = ''})
+store(record, {state = 'running', token = a.token, holder = a.holder, started_at_ms = int(now), heartbeat_at_ms = '',
+  limited_by = '', turns = ''})
 move_row(record)
 return answer{kind = 'begun', record = record}
