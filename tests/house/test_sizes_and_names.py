@@ -23,7 +23,6 @@ _LONG_FILES: dict[str, str] = {
     "orchestrator/worker/advance.py": "the life of a workflow task, from its delivery to its ends",
     "orchestrator/replay/run.py": "one run towards its loop, its code and its worker",
     "orchestrator/wire/events.py": "one Struct for each kind of event, as in Temporal's history",
-    "orchestrator/worker/worker.py": "the face: its options, its beginning and its end in order",
     "orchestrator/testing/servers.py": "two servers, each by Docker and as a process",
 }
 _LONG_FUNCTIONS: dict[str, str] = {
