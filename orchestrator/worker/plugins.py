@@ -6,7 +6,7 @@ Names are those of Temporal's Python SDK.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from functools import wraps
@@ -33,6 +33,10 @@ class WorkerConfig(TypedDict, total=False):
     max_concurrent_activities: int | None
     max_concurrent_local_activities: int | None
     max_cached_workflows: int | None
+    max_activities_per_second: float | None
+    max_task_queue_activities_per_second: float | None
+    max_activities_per_second_by_type: Mapping[str, float] | None
+    max_activities_per_second_per_key: float | None
     graceful_shutdown_timeout: timedelta
     max_heartbeat_throttle_interval: timedelta
     default_heartbeat_throttle_interval: timedelta

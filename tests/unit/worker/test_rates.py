@@ -236,6 +236,6 @@ def test_limits_are_passed_from_the_narrowest_to_the_widest() -> None:
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
-def test_a_rate_that_cannot_be_one_is_refused(rate: float) -> None:
+async def test_a_rate_that_cannot_be_one_is_refused(env: WorkflowEnvironment, rate: float) -> None:
     with pytest.raises(ValueError, match="a rate of activities"):
-        worker(object(), Line(), max_activities_per_second=rate)  # type: ignore[arg-type]  # unused
+        worker(env.client, Line(), max_activities_per_second=rate)
