@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from orchestrator.common import RetryPolicy
 from orchestrator.converter import DataConverter
 from orchestrator.core.activity_options import effective, options_of
+from orchestrator.core.adjustments import AdjustAttempt
 from orchestrator.core.retry import backoff_ms
 from orchestrator.core.task_token import TaskToken
-from orchestrator.core.transition import AdjustAttempt, AttemptName
+from orchestrator.core.transition import AttemptName
 from orchestrator.exceptions import RPCError, RPCStatusCode
 from orchestrator.ids import ActivityKey, OperationId, RunId, WorkflowId, check_task_queue
 from orchestrator.limits import MEETINGS_MAX, PENDING_LOOKS_MAX

@@ -16,8 +16,8 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from orchestrator.core.adjustments import AdjustAttempt
 from orchestrator.core.transition import (
-    AdjustAttempt,
     Answer,
     Append,
     AttemptName,

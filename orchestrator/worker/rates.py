@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from orchestrator.core.adjustments import AdjustAttempt, HoldBack
 from orchestrator.core.rates import ActivityRates, RateLimit, next_turn_us
-from orchestrator.core.transition import AdjustAttempt, AttemptName, HoldBack
+from orchestrator.core.transition import AttemptName
 from orchestrator.ids import OperationId, TaskQueue
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Gone, Store

@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from orchestrator.core.transition import AdjustAttempt, Heartbeat, Retry
+from orchestrator.core.adjustments import AdjustAttempt
+from orchestrator.core.transition import Heartbeat, Retry
 from orchestrator.ids import ActivityKey, AttemptToken, EventId, OperationId, RunId
 from orchestrator.ports.store import (
     Adjusted,

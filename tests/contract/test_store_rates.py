@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+from orchestrator.core.adjustments import AdjustAttempt, HoldBack
 from orchestrator.core.rates import RateLimit
-from orchestrator.core.transition import AdjustAttempt, HoldBack
 from orchestrator.ids import EventId, OperationId, RunId, TaskQueue
 from orchestrator.ports.store import Adjusted, AttemptState, Begun, Gone, Redispatched
 from tests.contract.store_carriers import Carrier, W, attempt

@@ -16,8 +16,8 @@ from orchestrator.adapters.memory.store_state import (
     Workflow,
     wake_of,
 )
+from orchestrator.core.adjustments import AdjustAttempt
 from orchestrator.core.transition import (
-    AdjustAttempt,
     AttemptName,
     BeginAttempt,
     FinishAttempt,

@@ -9,8 +9,8 @@ from typing import Any
 from orchestrator.adapters.redis import answers
 from orchestrator.adapters.redis.answers import Part
 from orchestrator.adapters.redis.keys import read_row, row
+from orchestrator.core.adjustments import AdjustAttempt
 from orchestrator.core.transition import (
-    AdjustAttempt,
     AttemptName,
     BeginAttempt,
     FinishAttempt,
