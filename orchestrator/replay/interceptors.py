@@ -75,7 +75,6 @@ class StartActivityInput:
     cancellation_type: ActivityCancellationType
     headers: Mapping[str, Payload]
     summary: str | None
-    priority: Priority | None
     result_type: Any  # Any: annotations are of no common type
     priority: Priority | None = None
 

@@ -12,11 +12,7 @@ from orchestrator.replay.handles import ActivityHandle
 from orchestrator.replay.interceptors import ContinueAsNewInput, StartActivityInput
 from orchestrator.replay.operations import Operations
 from orchestrator.replay.policies import to_options
-from orchestrator.replay.search_attributes import (
-    inherited_priority,
-    to_priority,
-    to_search_attributes,
-)
+from orchestrator.replay.search_attributes import inherited_priority, to_search_attributes
 from orchestrator.replay.values import Values
 from orchestrator.units import checked_ms
 from orchestrator.wire.commands import ContinueAsNewWorkflowExecution, ScheduleActivityTask
@@ -35,7 +31,7 @@ def schedule_activity(
     run: AskedRun, asked: StartActivityInput
 ) -> ActivityHandle[Any]:  # Any: the activity's result
     """Wish for an activity; raises what `workflow.start_activity` does."""
-    policy, priority = asked.retry_policy, asked.priority
+    policy = asked.retry_policy
     command = ScheduleActivityTask(
         activity_id=run.operations.activities.next_id(asked.activity_id),
         activity_type=asked.activity,
@@ -55,7 +51,6 @@ def schedule_activity(
         retry_policy=DEFAULT_RETRY if policy is None else to_options(policy),
         summary=check_text("summary", asked.summary or "", bytes_max=SUMMARY_BYTES_MAX),
         priority=inherited_priority(asked.priority, run.facts.started.priority),
-        priority=run.facts.started.priority if priority is None else to_priority(priority),
     )
     return run.operations.activities.start(
         command, result_type=asked.result_type, cancellation_type=asked.cancellation_type

@@ -122,7 +122,6 @@ def start_activity(
         activity_id: By default a number.
         summary: For people; it stands at the activity's event.
         priority: By default the workflow's; see `Priority` for what it does.
-        priority: By default the workflow's own; its fairness key is what rates are kept by.
 
     Raises:
         ValueError: neither close time-out is given, one is not positive, both `arg` and `args` are
@@ -153,13 +152,13 @@ def start_activity(
         cancellation_type=cancellation_type,
         headers={},
         summary=summary,
-        priority=priority,
         result_type=result_type,
         priority=priority,
     )
-    if current.outbound is None:
+    outbound = current.outbound
+    if outbound is None:
         return schedule_activity(current, asked)
-    return current.outbound.start_activity(asked)
+    return outbound.start_activity(asked)
 
 
 @overload
