@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator import workflow
-from orchestrator.common import RawValue
+from orchestrator.common import RawValue, SearchAttributeKey
 from orchestrator.exceptions import ActivityError, ApplicationError
 from orchestrator.wire.inbox import InboxBody
 from orchestrator.workflow import ActivityCancellationType
@@ -422,3 +422,18 @@ class Updates:
 
     def rest(self, name: str, args: Sequence[RawValue]) -> str:
         return f"{name} {len(args)}"
+
+
+@feature()
+class PatchesAndProperties:
+    @workflow.run
+    async def run(self) -> list[Any]:
+        workflow.upsert_search_attributes(
+            [SearchAttributeKey.for_keyword("City").value_set("Rome")]
+        )
+        way = "new" if workflow.patched("first") else "old"
+        await call(way)
+        workflow.deprecate_patch("second")
+        workflow.upsert_memo({"way": way})
+        await asyncio.sleep(1)
+        return [way, workflow.patched("first"), workflow.memo_value("way")]
