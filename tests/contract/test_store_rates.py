@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
+
 from orchestrator.core.adjustments import AdjustAttempt, HoldBack
 from orchestrator.core.rates import RateLimit
 from orchestrator.ids import EventId, OperationId, RunId, TaskQueue
@@ -76,3 +78,14 @@ async def test_an_attempt_that_waits_for_its_turn_shows_for_which_and_begins_the
 async def test_an_attempt_that_has_begun_is_not_held_back(scheduled: Carrier) -> None:
     await scheduled.store.begin(begin("a"))
     assert isinstance(await scheduled.store.adjust(held()), Gone)
+
+
+async def test_a_turn_beyond_the_deadline_is_looked_at_when_that_is_over(
+    scheduled: Carrier,
+) -> None:
+    late = msgspec.structs.replace(held(), due_in_ms=100_000)
+    assert isinstance(await scheduled.store.adjust(late), Adjusted)
+    await scheduled.advance(59_000)
+    assert isinstance(await scheduled.store.redispatch(redispatch(1, name=0)), Gone)
+    await scheduled.advance(1_000)
+    assert isinstance(await scheduled.store.redispatch(redispatch(1, name=0)), Redispatched)

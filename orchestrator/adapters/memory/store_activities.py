@@ -243,7 +243,7 @@ class MemoryActivities:
         attempt.record = msgspec.structs.replace(record, **changes)
         if moves:
             due_at_ms = now_ms + adjust.due_in_ms
-            self._state.timers[_row_key(adjust.name)] = due_at_ms
+            self._move_row(adjust.name, attempt.record, adjust.due_in_ms, now_ms)
             if not attempt.record.paused:
                 attempt.retry_at_ms = due_at_ms
                 attempt.record = msgspec.structs.replace(

@@ -37,6 +37,7 @@ store(record, changes)
 if moves then
   local due = int(now + (a.due_in_ms or 0))
   if not holds then changes = {attempt_scheduled_at_ms = due, retry_at_ms = due}; store(record, changes) end
-  redis.call('ZADD', TIMERS, due, a.row)
+  local deadline = tonumber(record.deadline_ms or '')
+  redis.call('ZADD', TIMERS, deadline and deadline < tonumber(due) and int(deadline) or due, a.row)
 end
 return answer{kind = 'adjusted', record = record}
