@@ -37,7 +37,7 @@ async def cause_of(client: Client, plan: Plan) -> ChildWorkflowError:
         await client.execute_workflow(Parent.run, plan, id="parent", task_queue=QUEUE)
     error = failed.value.cause
     assert isinstance(error, ChildWorkflowError)
-    assert (error.namespace, error.workflow_id) == ("default", plan.id)
+    assert (error.namespace, error.workflow_id) == (client.namespace, plan.id)
     assert error.workflow_type == plan.child
     return error
 

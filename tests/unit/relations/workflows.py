@@ -68,7 +68,7 @@ class Waiting:
             if how == "ignores":
                 return ["ignored"]
             if how == "slow":
-                await workflow.sleep(60)
+                await workflow.sleep(5)
             raise
         return self.heard
 
