@@ -19,6 +19,10 @@ PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
 """One argument or result. Larger values belong in a store of their own, passed by reference."""
 CODEC_CALLS_IN_FLIGHT_MAX = 16
 """Calls of a payload codec for one message; a codec may ask a server for each."""
+CLAIM_THRESHOLD_BYTES = 256 * 1024
+"""Payloads above this size go to a store of their own, where there is one."""
+CLAIMED_BYTES_MAX = 64 * 1024 * 1024
+"""Of one value in such a store; a worker holds the values of a task in memory."""
 CODEC_INLINE_BYTES_MAX = 64 * 1024
 """Work on more bytes than this takes longer than a millisecond: it is done in a thread."""
 DECOMPRESSED_BYTES_MAX = 64 * 1024 * 1024

@@ -14,7 +14,11 @@ import msgspec
 
 from orchestrator.converter.failure_converter import DefaultFailureConverter, FailureConverter
 from orchestrator.converter.payload_codec import PayloadCodec, decode_places, encode_places
-from orchestrator.converter.payload_converter import DefaultPayloadConverter, PayloadConverter
+from orchestrator.converter.payload_converter import (
+    CompositePayloadConverter,
+    DefaultPayloadConverter,
+    PayloadConverter,
+)
 from orchestrator.exceptions import ConversionError, PayloadTooLargeError
 from orchestrator.wire.failure import Failure
 from orchestrator.wire.payload import Payload
@@ -46,6 +50,8 @@ class DataConverter:
         # A frozen dataclass sets its derived fields this way.
         object.__setattr__(self, "payload_converter", self.payload_converter_class())
         object.__setattr__(self, "failure_converter", self.failure_converter_class())
+        if self.payload_codec is not None:
+            _allow(self, self.payload_codec.payload_bytes_max)
 
     # Without the codec ----------------------------------------------------------------------------
 
@@ -114,7 +120,12 @@ class DataConverter:
     def inner(self) -> DataConverter:
         """The same without a codec: for the inside of the process, and for pools of processes,
         where keys have no business."""
-        return self if self.payload_codec is None else replace(self, payload_codec=None)
+        codec = self.payload_codec
+        if codec is None:
+            return self
+        inner = replace(self, payload_codec=None)
+        _allow(inner, codec.payload_bytes_max)
+        return inner
 
     async def seal(self, value: _T) -> _T:
         """A message as it may leave the process: the payloads in it encoded, wherever they are.
@@ -142,6 +153,12 @@ class DataConverter:
             return await self.seal(failure)
         except (ConversionError, PayloadTooLargeError) as error:
             return _without_values(failure, error)
+
+
+def _allow(values: DataConverter, payload_bytes_max: int) -> None:
+    """Let values be as large as the codec takes them."""
+    if isinstance(values.payload_converter, CompositePayloadConverter):
+        values.payload_converter.payload_bytes_max = payload_bytes_max
 
 
 def _without_values(failure: Failure, error: Exception) -> Failure:

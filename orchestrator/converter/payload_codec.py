@@ -29,6 +29,9 @@ class PayloadCodec(ABC):
     messages of other programs are plain.
     """
 
+    payload_bytes_max: int = PAYLOAD_BYTES_MAX
+    """The largest value that it is given; what it makes of it is held to the limit of payloads."""
+
     @abstractmethod
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """What shall travel in place of `payloads`."""
@@ -43,6 +46,9 @@ class ChainedPayloadCodec(PayloadCodec):
 
     def __init__(self, *codecs: PayloadCodec) -> None:
         self.codecs = codecs
+        self.payload_bytes_max = max(
+            (codec.payload_bytes_max for codec in codecs), default=PAYLOAD_BYTES_MAX
+        )
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         found = list(payloads)

@@ -168,6 +168,8 @@ class CompositePayloadConverter(PayloadConverter):
             converters: Asked in this order for each value.
         """
         self.converters = converters
+        self.payload_bytes_max = PAYLOAD_BYTES_MAX
+        """More where a codec stores large values elsewhere."""
         self._readers = {part.encoding: part for part in reversed(converters)}
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:  # Any: user's values
@@ -193,11 +195,12 @@ class CompositePayloadConverter(PayloadConverter):
         except ConversionError as error:
             raise ConversionError(f"value {place}: {error}") from error
         # The text on the wire bounds the content from above, and costs nothing to measure.
-        if len(text) > PAYLOAD_BYTES_MAX:
+        limit = self.payload_bytes_max
+        if len(text) > limit:
             size_bytes = len(payload.content())
-            if size_bytes > PAYLOAD_BYTES_MAX:
+            if size_bytes > limit:
                 what = f"value {place}, a {name_of_type(type(value))},"
-                raise PayloadTooLargeError(what, size_bytes, PAYLOAD_BYTES_MAX)
+                raise PayloadTooLargeError(what, size_bytes, limit)
         return payload
 
     def _first_payload(self, value: Any) -> Payload:  # Any: user's value

@@ -12,6 +12,7 @@ _FACES = (
     "orchestrator.activity",
     "orchestrator.client",
     "orchestrator.common",
+    "orchestrator.contrib.claim_check",
     "orchestrator.contrib.compression",
     "orchestrator.contrib.encryption",
     "orchestrator.contrib.opentelemetry",
