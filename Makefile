@@ -14,7 +14,7 @@ NEWEST ?= $(shell for python in $$(ls -dr $$HOME/.pyenv/versions/3.1[2-9].*/bin/
 	"$$python" -c 'import sys, venv; sys.exit(not (3, 12) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
 
 BIN := .venv/bin
-CHEAP := $(wildcard tests/unit tests/realtime tests/replay tests/contract)
+CHEAP := $(wildcard tests/unit tests/engine tests/realtime tests/replay tests/simulation tests/contract)
 
 ENGINE ?= real
 

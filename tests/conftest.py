@@ -19,6 +19,7 @@ from orchestrator.testing.servers import Servers
 _ROOT = Path(__file__).parent
 _ORDER = (
     "unit",
+    "engine",
     "realtime",
     "house",
     "replay",

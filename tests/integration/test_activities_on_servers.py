@@ -13,7 +13,7 @@ from orchestrator.client import AsyncActivityCancelledError, Client
 from orchestrator.common import Priority, RetryPolicy
 from orchestrator.exceptions import ApplicationError, RPCError, RPCStatusCode
 from orchestrator.worker import Replayer, Worker
-from tests.unit.client.test_async_activities import Approval, Desk
+from tests.engine.client.test_async_activities import Approval, Desk
 
 pytestmark = pytest.mark.servers
 QUEUE = "kitchen"

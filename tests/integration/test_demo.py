@@ -20,8 +20,8 @@ from orchestrator.cli.demo.orders import place_orders
 from orchestrator.cli.demo.play import calm, performance
 from orchestrator.cli.demo.show import Show
 from orchestrator.testing.servers import Choice, Servers
+from tests.engine.workers.kitchen import no_step_takes_time
 from tests.house.source import ROOT
-from tests.unit.workers.kitchen import no_step_takes_time
 
 __all__ = ["no_step_takes_time"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.client import Client, WorkflowUpdateFailedError
 from orchestrator.worker import Replayer, Worker
-from tests.unit.client.test_dynamic import QUEUE, Anything, any_activity, plain
+from tests.engine.client.test_dynamic import QUEUE, Anything, any_activity, plain
 
 pytestmark = pytest.mark.servers
 

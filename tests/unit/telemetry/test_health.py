@@ -16,7 +16,7 @@ from orchestrator.telemetry.health import READY, HealthServer, ask_health
 from orchestrator.testing.environment import WorkflowEnvironment
 from orchestrator.testing.servers import free_port
 from orchestrator.worker import Worker
-from tests.unit.client.workflows import Ordering
+from tests.engine.client.workflows import Ordering
 
 PORT_OF_NOBODY = 1
 

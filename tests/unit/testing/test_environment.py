@@ -10,7 +10,7 @@ import pytest
 from orchestrator.exceptions import RPCError
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
-from tests.unit.client.workflows import (
+from tests.engine.client.workflows import (
     ACTIVITIES,
     QUEUE,
     WORKFLOWS,

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.client import Client
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
-from tests.unit.client.workflows import ACTIVITIES, QUEUE, WORKFLOWS
+from tests.engine.client.workflows import ACTIVITIES, QUEUE, WORKFLOWS
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from orchestrator.exceptions import (
 )
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.workflow import ChildWorkflowCancellationType as Cancellation
-from tests.unit.relations.seen import types, waiting
-from tests.unit.relations.workflows import (
+from tests.engine.relations.seen import types, waiting
+from tests.engine.relations.workflows import (
     QUEUE,
     CancelsAtOnce,
     Echo,

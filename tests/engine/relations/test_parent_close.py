@@ -10,8 +10,8 @@ import pytest
 from orchestrator.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.workflow import ParentClosePolicy
-from tests.unit.relations.seen import ended, types, waiting
-from tests.unit.relations.workflows import QUEUE, Plan, Restless, Starting, Waiting
+from tests.engine.relations.seen import ended, types, waiting
+from tests.engine.relations.workflows import QUEUE, Plan, Restless, Starting, Waiting
 
 STATUS = {
     ParentClosePolicy.TERMINATE: WorkflowExecutionStatus.TERMINATED,

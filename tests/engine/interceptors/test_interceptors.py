@@ -19,7 +19,7 @@ from orchestrator.common import WorkflowIDConflictPolicy
 from orchestrator.exceptions import ActivityError
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Interceptor, Replayer, Worker
-from tests.unit.interceptors.watched import (
+from tests.engine.interceptors.watched import (
     ACTIVITIES,
     QUEUE,
     WORKFLOWS,

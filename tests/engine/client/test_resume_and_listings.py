@@ -12,7 +12,7 @@ from orchestrator.exceptions import InvalidNameError, RPCError, RPCStatusCode
 from orchestrator.ids import WorkflowId
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
-from tests.unit.client.workflows import Counter
+from tests.engine.client.workflows import Counter
 
 HOUR_MS = 3_600_000
 

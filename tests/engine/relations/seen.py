@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from orchestrator.exceptions import RPCError
-from tests.unit.relations.workflows import Waiting
+from tests.engine.relations.workflows import Waiting
 
 
 async def types(client: Client, workflow_id: str) -> list[str]:

@@ -14,7 +14,7 @@ from orchestrator.client import WorkflowExecutionStatus, WorkflowFailureError
 from orchestrator.exceptions import CancelledError
 from orchestrator.testing.audit import audit_attempts
 from orchestrator.testing.ledger import Ledger
-from tests.unit.workers.kitchen import Kitchen, open_kitchen, worker_of
+from tests.engine.workers.kitchen import Kitchen, open_kitchen, worker_of
 from workers.orders.app import task_queue
 from workers.orders.model import (
     DECLINED_CARD,

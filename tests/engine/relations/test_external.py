@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from orchestrator.testing import WorkflowEnvironment
-from tests.unit.relations.seen import ended, types, waiting
-from tests.unit.relations.workflows import (
+from tests.engine.relations.seen import ended, types, waiting
+from tests.engine.relations.workflows import (
     QUEUE,
     Canceller,
     Restless,

@@ -37,7 +37,7 @@ from orchestrator.exceptions import (
 from orchestrator.ports.broker import RequestsQueue
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Replayer, Worker
-from tests.unit.client.workflows import (
+from tests.engine.client.workflows import (
     ACTIVITIES,
     QUEUE,
     WORKFLOWS,

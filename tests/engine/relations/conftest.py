@@ -10,7 +10,7 @@ from orchestrator.client import Client
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.worker import Replayer, Worker
-from tests.unit.relations.workflows import ALL, QUEUE
+from tests.engine.relations.workflows import ALL, QUEUE
 
 
 async def replay_all(client: Client) -> int:

@@ -15,7 +15,7 @@ from orchestrator.contrib.compression import CompressionCodec
 from orchestrator.plugin import SimplePlugin
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Plugin, Replayer, ReplayerConfig, Run, Worker, WorkerConfig
-from tests.unit.interceptors.watched import ACTIVITIES, QUEUE, Talk, Watching, greet
+from tests.engine.interceptors.watched import ACTIVITIES, QUEUE, Talk, Watching, greet
 
 
 class Noting(ClientPlugin, Plugin):

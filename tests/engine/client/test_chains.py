@@ -27,7 +27,7 @@ from orchestrator.exceptions import (
 )
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Replayer, Worker
-from tests.unit.client.chains import QUEUE, WORKFLOWS, Continuing, Counting, Stubborn, Waiting
+from tests.engine.client.chains import QUEUE, WORKFLOWS, Continuing, Counting, Stubborn, Waiting
 
 POLICY = RetryPolicy(initial_interval=timedelta(minutes=1))
 HOUR = timedelta(hours=1)

@@ -29,13 +29,13 @@ from orchestrator.wire.inbox import UpdateReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.worker.isolation_order import to_activation, to_step
-from tests.unit.memory_engine import RUN, WORKFLOW, Engine
-from tests.unit.worker.test_faults import (
+from tests.engine.worker.test_faults import (
     die_after_commit,
     double_everything,
     lose,
     pass_seconds,
 )
+from tests.unit.memory_engine import RUN, WORKFLOW, Engine
 from tests.unit.worker.workers import Worker, ask_for_text, result, signal, start, view
 
 

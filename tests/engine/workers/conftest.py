@@ -1,5 +1,5 @@
 """Fixtures of the reference apps."""
 
-from tests.unit.workers.kitchen import kitchen, no_step_takes_time
+from tests.engine.workers.kitchen import kitchen, no_step_takes_time
 
 __all__ = ["kitchen", "no_step_takes_time"]

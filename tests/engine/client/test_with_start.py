@@ -24,7 +24,7 @@ from orchestrator.exceptions import (
     WorkflowAlreadyStartedError,
 )
 from orchestrator.testing import WorkflowEnvironment
-from tests.unit.client.test_updates import QUEUE, Cart, client, env, worker_of
+from tests.engine.client.test_updates import QUEUE, Cart, client, env, worker_of
 
 __all__ = ["client", "env"]
 

@@ -17,8 +17,8 @@ from orchestrator.wire.inbox import CancelReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
 from orchestrator.worker import Replayer
+from tests.engine.worker.test_local_activities import Kind, Kitchen, Many, Simmer, Twice
 from tests.unit.memory_engine import QUEUE, RUN, WORKFLOW, Engine
-from tests.unit.worker.test_local_activities import Kind, Kitchen, Many, Simmer, Twice
 from tests.unit.worker.workers import Worker, append_signal, result, view
 
 WORKFLOWS = [Simmer, Many, Twice]

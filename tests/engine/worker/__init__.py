@@ -1,0 +1,1 @@
+"""Workers on the embedded engine, with and without faults."""
