@@ -17,9 +17,8 @@ import pytest
 from orchestrator.client import Client, WorkflowExecutionStatus
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Replayer, Worker
-from tests.integration.programs import Program
-from tests.unit.relations.conftest import replay_all
-from tests.unit.relations.test_children import (
+from tests.engine.relations.conftest import replay_all
+from tests.engine.relations.test_children import (
     test_a_cancelled_parent_cancels_its_child_and_waits_for_it,
     test_a_child_of_a_child_that_fails_is_two_links_away,
     test_a_child_returns_to_its_parent,
@@ -35,7 +34,7 @@ from tests.unit.relations.test_children import (
     test_the_result_is_that_of_the_last_run_of_a_child,
     test_what_a_cancelled_wait_for_a_child_sees,
 )
-from tests.unit.relations.test_external import (
+from tests.engine.relations.test_external import (
     test_a_child_is_signalled_through_its_handle,
     test_a_handle_with_a_run_id_means_that_run_only,
     test_a_signal_to_nobody_is_an_error_where_it_is_waited_for,
@@ -44,14 +43,15 @@ from tests.unit.relations.test_external import (
     test_signals_sent_in_the_last_task_arrive_all_the_same,
     test_signals_that_nobody_waits_for_in_turn_arrive_in_the_order_of_the_code,
 )
-from tests.unit.relations.test_parent_close import (
+from tests.engine.relations.test_parent_close import (
     test_a_child_asked_for_in_the_last_task_is_never_started,
     test_an_abandoned_child_asked_for_in_the_last_task_is_started,
     test_an_abandoned_child_goes_on,
     test_children_of_children_end_with_the_top,
     test_the_policy_is_carried_out_after_every_kind_of_close,
 )
-from tests.unit.relations.workflows import ALL, QUEUE
+from tests.engine.relations.workflows import ALL, QUEUE
+from tests.integration.programs import Program
 
 __all__ = [
     "test_a_cancelled_parent_cancels_its_child_and_waits_for_it",
