@@ -202,7 +202,7 @@ class _Workflow(worker.WorkflowInboundInterceptor):
         self.owner.point(f"RunWorkflow:{name}", context, kind=SpanKind.SERVER)
         try:
             result = await super().execute_workflow(input)
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is noted and goes on its way
             self.owner.point(f"CompleteWorkflow:{name}", context, error=error)
             raise
         self.owner.point(f"CompleteWorkflow:{name}", context)

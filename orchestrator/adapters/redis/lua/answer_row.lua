@@ -14,10 +14,9 @@ for _, row in ipairs(a.rows) do
 end
 if not waiting then return answer{kind = 'none'} end
 local status = redis.call('HGET', RUN, 'status') or nil
+local is_open = head.run_id == a.run_id and head.status == 'running'
 for _, row in ipairs(a.rows) do redis.call('ZREM', TIMERS, row) end
-if head.run_id ~= a.run_id or head.status ~= 'running' then
-  return answer{kind = 'not_open', run_id = a.run_id, status = status}
-end
+if not is_open then return answer{kind = 'not_open', run_id = a.run_id, status = status} end
 if a.watch_row then redis.call('ZADD', TIMERS, int(now + a.watch_in_ms), a.watch_row) end
 add_entry(head, a.entry)
 local woken = wake_once(head)
