@@ -20,4 +20,4 @@ class MemoryRates:
         name = (task_queue, limit.name)
         turn_us = next_turn_us(limit, reserved_us=reserved.get(name, 0), now_us=now_ms * 1000)
         reserved[name] = turn_us + limit.interval_us
-        return Turn(due_at_ms=-(-turn_us // 1000), now_ms=now_ms)
+        return Turn(due_at_ms=turn_us // 1000, now_ms=now_ms)

@@ -11,4 +11,4 @@ local turn = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now_us - a.sa
 local reserved = turn + a.interval_us
 local ttl_ms = math.ceil(math.max(0, reserved - now_us + a.saved_us) / 1000) + 1000
 redis.call('SET', KEYS[1], string.format('%d', reserved), 'PX', string.format('%d', ttl_ms))
-return cmsgpack.pack{kind = 'turn', now_ms = math.floor(now_us / 1000), due_at_ms = math.ceil(turn / 1000)}
+return cmsgpack.pack{kind = 'turn', now_ms = math.floor(now_us / 1000), due_at_ms = math.floor(turn / 1000)}
