@@ -6,6 +6,7 @@ skipped at home and fail in continuous integration (`CI=true`).
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -74,3 +75,9 @@ def amqp_url(servers: Servers) -> str:
 def random_namespace() -> str:
     """A namespace no other test uses, so that tests share servers without clearing them."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+def pytest_collection_finish() -> None:
+    """What was collected lives to the end: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()

@@ -28,7 +28,6 @@ def calls_of(act: Callable[[], object]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    gc.collect()
     gc.disable()  # what other tests left behind is not what this act costs
     sys.setprofile(note)
     try:
