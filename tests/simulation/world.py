@@ -15,15 +15,20 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.adapters.memory.broker import MemoryBroker, MemoryExchange
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.start import StartOptions, start_of
 from orchestrator.core.transition import Append, AttemptName
 from orchestrator.exceptions import UnavailableError
 from orchestrator.ids import OperationId, ProcessName, RunId
+from orchestrator.limits import RETENTION_MS
 from orchestrator.ports.broker import Outgoing, Published, ReplyTo
 from orchestrator.ports.store import Appended
 from orchestrator.relay.dispatch import Dispatcher
+from orchestrator.testing.checker.operations import Answer, Operation, OperationKind
+from orchestrator.testing.checker.workflows import RunName
 from orchestrator.wire.events import HistoryEvent, WorkflowExecutionContinuedAsNew
 from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.inbox import SignalReceived, UpdateReceived
@@ -34,6 +39,8 @@ from tests.simulation.programs import ALL, measure
 from tests.unit.memory_engine import NAMESPACE, QUEUE, RUN, WORKFLOW, TurnedClock, duties_of
 from tests.unit.worker.workers import Worker
 
+_LAST_MOMENTS = 8
+"""What the last run still has to tell others is told in seconds."""
 _STORE_FAULTS = 0.06
 _DEATHS = 0.02
 _MESSAGE_FAULTS = 0.15
@@ -144,6 +151,7 @@ class Process:
             self.clock,
             process=name,
             on_error=world.note,
+            retention_ms=RETENTION_MS,
         )
         self.settle = world.settle
         self.worker = Mortal(
@@ -189,6 +197,7 @@ class World:
         self.exchange = MemoryExchange(call_later=self._call_later)
         self.client = MemoryBroker(self.exchange)
         self.sent: list[str] = []
+        self.log: list[Operation] = []
         self.problems: list[str] = []
         self.processes: list[Process] = []
         self._alarms: list[tuple[int, int, Callable[[], None]]] = []
@@ -205,6 +214,7 @@ class World:
             input=(Payload.of_json(b"[]"),),
         )
         await self.store.start(start_of(options, now_ms=self.clock.ms))
+        self._note_operation(OperationKind.START, RUN, Answer.DONE)
         for _ in range(2):
             await self.hire()
 
@@ -238,7 +248,6 @@ class World:
             update_id=update_id,
             update_name="put",
             input=_input(item if how == "update" else f"bad {item}"),
-            operation_id=OperationId(update_id),
         )
         await self._append(body, update_id)
 
@@ -246,6 +255,11 @@ class World:
         """Nothing goes wrong any more; the workflow is asked to end, and does."""
         self.faults.active = False
         await self._append(_signal("finish"), "finish")
+        await self._wait_for_the_end(moments_max)
+        for _ in range(_LAST_MOMENTS):
+            await self.pass_time(1_000)
+
+    async def _wait_for_the_end(self, moments_max: int) -> None:
         for _ in range(moments_max):
             view = await self.store.run(WORKFLOW)
             assert view is not None
@@ -288,6 +302,16 @@ class World:
             run_id = RunId(last.new_run_id) if continued else None
         return found
 
+    async def histories(self) -> dict[RunName, list[HistoryEvent]]:
+        """The histories of all runs of all workflows."""
+        found: dict[RunName, list[HistoryEvent]] = {}
+        async for rows in self.store.list_runs():
+            for row in rows:
+                pages = self.store.history(row.workflow_id, row.run_id)
+                events = [event async for page in pages for event in page]
+                found[RunName(row.workflow_id, row.run_id)] = events
+        return found
+
     def note(self, doing: str, error: Exception) -> None:
         """An error that the duties met; servers that do not answer are what the world is about."""
         if not isinstance(error, UnavailableError):
@@ -295,14 +319,43 @@ class World:
 
     async def _append(self, body: SignalReceived | UpdateReceived, operation: str) -> None:
         append = Append(
-            workflow_id=WORKFLOW, body=body, message=True, operation_id=OperationId(operation)
+            workflow_id=WORKFLOW,
+            body=replace(body, operation_id=operation),
+            message=True,
+            operation_id=OperationId(operation),
         )
+        begun_us = self._moment_us()
         for _ in range(self.random.choice([1, 1, 2])):
             answer = await self.store.append(append)
             if isinstance(answer, Appended) and answer.wake is not None:
                 publishing = FaultyBroker(self.exchange, self.faults)
                 await publishing.open()
                 Dispatcher(publishing, NAMESPACE).wake(WORKFLOW, answer.wake)
+        is_signal = isinstance(body, SignalReceived)
+        refused = not is_signal and operation.removeprefix("put ") not in self.sent
+        self._note_operation(
+            OperationKind.SIGNAL if is_signal else OperationKind.UPDATE,
+            operation,
+            Answer.REFUSED if refused else Answer.DONE,
+            begun_us,
+        )
+
+    def _note_operation(
+        self, kind: OperationKind, key: str, answer: Answer, begun_us: int = 0
+    ) -> None:
+        operation = Operation(
+            kind=kind,
+            workflow_id=WORKFLOW,
+            key=key,
+            answer=answer,
+            from_us=begun_us,
+            to_us=self._moment_us(),
+        )
+        self.log.append(operation)
+
+    def _moment_us(self) -> int:
+        """Moments that the clock does not tell apart are told apart by their order."""
+        return self.clock.ms * 1000 + len(self.log)
 
     def _call_later(self, delay_ms: int, callback: Callable[[], None]) -> Callable[[], None]:
         alarm = [callback]

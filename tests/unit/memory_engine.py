@@ -71,10 +71,11 @@ def duties_of(
     *,
     process: str,
     on_error: Callable[[str, Exception], None],
+    retention_ms: int = 60_000,
 ) -> Duties:
     """What a process does for all: timers, repeats, what stands between runs."""
     dispatcher = Dispatcher(broker, NAMESPACE)
-    timers = Timers(store, broker, dispatcher, namespace=NAMESPACE, retention_ms=60_000)
+    timers = Timers(store, broker, dispatcher, namespace=NAMESPACE, retention_ms=retention_ms)
     return Duties(
         store,
         broker,
