@@ -137,6 +137,23 @@ RATE_MAX = 1_000_000
 """Activities a second: one a day is about the former; beyond the latter a limit limits nothing."""
 RATE_BURST_US = 1_000_000
 """Turns of a rate limit that were not used within this time may be used at once."""
+CONCURRENCY_MAX = 100_000
+"""Attempts at a time under one limit; more are bounded by workers."""
+HOLDER_DOUBT_MS = 10_000
+"""A place under a concurrency limit that others wait for is compared with its attempt's record when
+it is this old, and again after the same time; so long an attempt may take from there to begin."""
+DOUBTED_AT_ONCE_MAX = 10
+"""Holders that one asker has to look at, and waiters that one act calls for each limit."""
+HANDED_ON_MAX = 100
+"""Waiters that one act looks at; stale ones beyond are met by the next."""
+WAITER_LOOK_MS = 10_000
+WAITER_LOOK_PER_PLACE_MS = 100
+WAITER_LOOK_MAX_MS = 600_000
+"""A waiter that was not called asks again after the first time, the second more for each waiter
+before it, and at most the third: ten thousand waiters ask less than fifty times a second."""
+CONCURRENCY_KEPT_MS = 3_600_000
+"""A limit that nobody has asked for so long after the end of its longest attempt is forgotten."""
+YEAR_MS = 365 * 86_400_000
 PAUSED_LOOK_MS = 600_000
 """A paused activity is looked at this often, in case its deadline was moved."""
 HELD_DELIVERY_MAX_MS = 600_000

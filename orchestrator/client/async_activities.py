@@ -18,10 +18,11 @@ from orchestrator.core.attempts import canceled, completed, failed
 from orchestrator.core.timeouts import detached_due_in_ms
 from orchestrator.core.transition import FinishAttempt, Heartbeat
 from orchestrator.exceptions import OrchestratorError, RPCError, RPCStatusCode
-from orchestrator.ids import AttemptToken
+from orchestrator.ids import AttemptToken, TaskQueue
 from orchestrator.limits import ASK_HOLDER_MS, MEETINGS_MAX
 from orchestrator.ports.store import AttemptState, Finished, Gone
 from orchestrator.relay.certainty import until_known
+from orchestrator.relay.handover import Handover, leaving
 from orchestrator.wire.inbox import AttemptStarted
 
 _ABSENT = object()
@@ -135,6 +136,10 @@ class AsyncActivityHandle(ActivityOperations):
             if not isinstance(answer, Gone):
                 if isinstance(answer, Finished) and answer.wake is not None:
                     self._services.dispatcher.wake(found.name.workflow_id, answer.wake)
+                if found.record.limits:
+                    queue = TaskQueue(found.scheduled.task_queue)
+                    leave = leaving(queue, found.name, found.record.limits)
+                    await Handover(store).leave(leave)
                 return
         raise self._not_found()
 

@@ -95,9 +95,11 @@ class PendingActivity:
     task_queue: str
     """As an operator may have changed it."""
     limited_by: str | None
-    """The rate limit whose turn it waits for: `key …`, `type …` or `queue`."""
+    """The limit that it waits for: its turn of a rate (`key …`, `type …` or `queue`), or room under
+    a concurrency limit (the same, and how many there may be: `key acme, 2 at a time`)."""
     next_attempt_time: datetime | None
-    """When the attempt that backs off, or waits for its turn, may begin."""
+    """When the attempt that backs off, or waits for its turn, may begin; when one that waits for
+    room asks again, unless it is called before."""
 
     @staticmethod
     def of_record(

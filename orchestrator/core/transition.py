@@ -277,7 +277,8 @@ class BeginAttempt(_Record, frozen=True, kw_only=True):
     `due_in_ms` is the nearest of start-to-close, heartbeat and, for a delivery that is acknowledged
     early, the first question to its holder; the store takes the earlier of it and the record's
     schedule-to-close. With `take_over` the attempt named by it is lost and a new one begins: the
-    store compares that token and counts the attempt up.
+    store compares that token and counts the attempt up. `limits` are the concurrency limits under
+    which it has a place.
     """
 
     name: AttemptName
@@ -285,6 +286,7 @@ class BeginAttempt(_Record, frozen=True, kw_only=True):
     holder: ProcessName
     due_in_ms: int | None
     take_over: AttemptToken | None = None
+    limits: tuple[str, ...] = ()
 
 
 class Retry(_Record, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import AttemptName, ForcedClose, Redispatch
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.relations import Relations
-from orchestrator.ids import AttemptToken, Namespace, ShardId, TaskQueue
+from orchestrator.ids import AttemptToken, Namespace, ShardId, TaskQueue, WorkflowId
 from orchestrator.limits import REPEAT_ANYWAY_MS, SILENT_HOLDERS_MAX
 from orchestrator.ports.broker import ActivityQueue, Broker
 from orchestrator.ports.store import (
@@ -42,10 +42,12 @@ from orchestrator.ports.store import (
     DueKind,
     DueRow,
     Finished,
+    Gone,
     Redispatched,
     Store,
 )
 from orchestrator.relay.dispatch import Dispatcher
+from orchestrator.relay.handover import Called, Handover, leaving
 from orchestrator.wire.events import (
     ActivityTaskScheduled,
     WorkflowExecutionStarted,
@@ -72,6 +74,7 @@ class Timers:
         self._namespace = namespace
         self._retention_ms = retention_ms
         self._relations = Relations(store, dispatcher)
+        self._handover = Handover(store)
         self._silences: dict[AttemptToken | None, int] = {}
         """Since when the holders of attempts were asked in vain."""
 
@@ -89,19 +92,22 @@ class Timers:
             case DueKind.TIMER:
                 await self._fire(row)
             case DueKind.ACTIVITY:
-                await self._judge(row, now_ms=now_ms)
+                return self._shards_of(await self._judge(row, now_ms=now_ms))
             case DueKind.RUN_TIMEOUT:
                 await self._time_out(row, now_ms=now_ms)
             case DueKind.AFTER_CLOSE:
                 armed = await self._relations.after_close(row, now_ms=now_ms)
                 await self._store.after_close_done(row, retention_ms=self._retention_ms)
-                shards = self._store.shards
-                return [shard_of(self._namespace, one, shards=shards) for one in armed]
+                return self._shards_of(armed)
             case DueKind.RETENTION:
                 await self._store.delete_run(row)
             case _ as unknown:
                 assert_never(unknown)
         return ()
+
+    def _shards_of(self, armed: Sequence[WorkflowId]) -> Sequence[ShardId]:
+        shards = self._store.shards
+        return [shard_of(self._namespace, one, shards=shards) for one in armed]
 
     async def _fire(self, row: DueRow) -> None:
         answer = await self._store.fire_timer(row)
@@ -130,15 +136,15 @@ class Timers:
             due_only=True,
         )
 
-    async def _judge(self, row: DueRow, *, now_ms: int) -> None:
+    async def _judge(self, row: DueRow, *, now_ms: int) -> Called:
         record, event = await asyncio.gather(
             self._store.record(row.workflow_id, row.run_id, row.event_id),
             self._store.event(row.workflow_id, row.run_id, row.event_id),
         )
         if record is None or event is None:
-            return
+            return ()
         if not isinstance(event.attributes, ActivityTaskScheduled):
-            return
+            return ()
         scheduled = effective(event.attributes, record.options)
         name, facts = _name(row, record), facts_of(record)
         match record.state:
@@ -153,10 +159,10 @@ class Timers:
                     if silent_ms is not None:
                         verdict = lost(name, scheduled, facts, now_ms=now_ms, silent_ms=silent_ms)
             case AttemptState.DONE:
-                return
+                return ()
             case _ as unknown:
                 assert_never(unknown)
-        await self._carry_out(row, verdict, name, scheduled, record, now_ms=now_ms)
+        return await self._carry_out(row, verdict, name, scheduled, record, now_ms=now_ms)
 
     async def _carry_out(
         self,
@@ -167,7 +173,7 @@ class Timers:
         record: AttemptRecord,
         *,
         now_ms: int,
-    ) -> None:
+    ) -> Called:
         match verdict:
             case Wait(due_in_ms) | AskHolder(due_in_ms):
                 await self._store.postpone(name, due_in_ms=due_in_ms)
@@ -176,6 +182,9 @@ class Timers:
                 finished = await self._store.finish(finish)
                 if isinstance(finished, Finished) and finished.wake is not None:
                     self._dispatcher.wake(row.workflow_id, finished.wake)
+                if record.limits and not isinstance(finished, Gone):
+                    queue = TaskQueue(scheduled.task_queue)
+                    return await self._handover.leave(leaving(queue, name, record.limits))
             case Dispatch(attempt, due_in_ms):
                 self._silences.pop(record.token, None)
                 redispatch = Redispatch(
@@ -187,12 +196,13 @@ class Timers:
                 )
                 answer = await self._store.redispatch(redispatch)
                 if not isinstance(answer, Redispatched) or answer.record.paused:
-                    return
+                    return ()
                 scheduled = effective(scheduled, answer.record.options)
                 if not await self._may_wait_in_queue(scheduled, record, now_ms=now_ms):
                     await self._publish(row, scheduled, answer.record)
             case _ as unknown:
                 assert_never(unknown)
+        return ()
 
     async def _may_wait_in_queue(
         self, scheduled: ActivityTaskScheduled, record: AttemptRecord, *, now_ms: int

@@ -51,7 +51,9 @@ class AttemptRecord(_Answer, frozen=True, kw_only=True):
     reset: bool = False
     """The attempt after the one that runs is number 1."""
     limited_by: str | None = None
-    """The rate limit whose turn it waits for."""
+    """The limit that it waits for: its turn of a rate, or a place among those that run."""
+    limits: tuple[str, ...] = ()
+    """The concurrency limits under which the newest attempt that began has, or had, a place."""
     turns: int = 0
     """How many rate limits this attempt has passed."""
     options: ActivityOptions | None = None

@@ -49,6 +49,7 @@ from orchestrator.ports.attempts import AttemptRecord as AttemptRecord
 from orchestrator.ports.attempts import AttemptState as AttemptState
 from orchestrator.ports.attempts import Beaten as Beaten
 from orchestrator.ports.attempts import Redispatched as Redispatched
+from orchestrator.ports.concurrency import ConcurrencyStore
 from orchestrator.ports.presence import PresenceStore
 from orchestrator.ports.rates import RateStore
 from orchestrator.ports.visibility import VisibilityStore
@@ -536,7 +537,14 @@ class DutyStore(Protocol):
 
 
 class Store(
-    RunStore, ActivityStore, RateStore, DutyStore, PresenceStore, VisibilityStore, Protocol
+    RunStore,
+    ActivityStore,
+    RateStore,
+    ConcurrencyStore,
+    DutyStore,
+    PresenceStore,
+    VisibilityStore,
+    Protocol,
 ):
     """Everything. `shards` is the number the namespace was made with."""
 

@@ -29,8 +29,10 @@ _T = TypeVar("_T")
 _encoder = msgspec.json.Encoder()
 
 
-def encode(value: WireStruct | tuple[WireStruct, ...] | Mapping[str, WireStruct]) -> bytes:
-    """JSON of a Struct, or of several; payloads pass through as they are."""
+def encode(
+    value: WireStruct | tuple[WireStruct, ...] | tuple[str, ...] | Mapping[str, WireStruct],
+) -> bytes:
+    """JSON of a Struct, or of several, or of names; payloads pass through as they are."""
     return _encoder.encode(value)
 
 
@@ -73,6 +75,7 @@ _request_decoder: Decoder[Request] = Decoder("a request", Request)
 update_reply_decoder: Decoder[UpdateReply] = Decoder("a reply to an update", UpdateReply)
 failure_decoder: Decoder[Failure] = Decoder("a failure", Failure)
 options_decoder: Decoder[ActivityOptions] = Decoder("options of an activity", ActivityOptions)
+names_decoder: Decoder[tuple[str, ...]] = Decoder("names", tuple[str, ...])
 payloads_decoder: Decoder[tuple[Payload, ...]] = Decoder("payloads", tuple[Payload, ...])
 
 _EVENT_DECODERS: Mapping[str, Decoder[EventAttributes]] = {

@@ -54,6 +54,7 @@ from orchestrator.telemetry.metrics import Counters
 from orchestrator.wire import codec
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
+from orchestrator.worker.admission import Admission, Admitted
 from orchestrator.worker.attempt import (
     Abandoned,
     Attempt,
@@ -64,7 +65,6 @@ from orchestrator.worker.attempt import (
     hindered,
 )
 from orchestrator.worker.endings import Endings
-from orchestrator.worker.rates import Rates
 from orchestrator.worker.reports import Reports
 from orchestrator.worker.slots import Slots
 
@@ -88,19 +88,19 @@ class ActivityTasks:
         expect: Expect,
         mint: Callable[[], str],
         slots: int | None = None,
-        rates: Rates | None = None,
+        admission: Admission | None = None,
         counters: Counters | None = None,
     ) -> None:
         """`process` must be this worker's own name: what the store says it runs and is not in work
         here counts as lost. `slots` bounds attempts in work; None leaves it to the prefetch, which
-        does not see those that are acknowledged early. `rates` says when attempts may begin."""
+        does not see those that are acknowledged early. `admission` says when attempts may begin."""
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
         self._namespace = namespace
         self._process = process
         self._execute = execute
-        self._rates = rates
+        self._admission = admission
         self._expect = expect
         self._mint = mint
         self._slots = Slots(slots, clock)
@@ -130,8 +130,7 @@ class ActivityTasks:
 
     def cancel(self, name: AttemptName) -> None:
         """Ask an attempt that is in work here to stop; no effect on others."""
-        work = self._in_work.get(name)
-        if work is None:
+        if (work := self._in_work.get(name)) is None:
             return
         work.cancel_asked = True
         if work.attempt is not None:
@@ -226,10 +225,13 @@ class ActivityTasks:
                 work.settle(done=False)
                 return
             try:
-                if self._rates is None or await self._may_begin(work, self._rates):
+                if await self._may_begin(work):
                     await self._begin(work)
             finally:
                 self._slots.release()
+        except asyncio.CancelledError:
+            work.keep_places()  # What comes after this process goes on in them.
+            raise
         except Exception:  # the boundary of one attempt: the others, and this slot, must go on
             self._reports.unexpected(work.task, "working on a delivery")
             # Another worker may do better, once; a delivery that fails again is left to its row.
@@ -238,14 +240,19 @@ class ActivityTasks:
         finally:
             if self._in_work.get(work.name) is work:
                 del self._in_work[work.name]
+            if self._admission is not None and work.places is not None:
+                self._own(self._admission.leave(work.places))
 
-    async def _may_begin(self, work: Work, rates: Rates) -> bool:
-        """Whether it is the attempt's turn; else its row brings it back then."""
-        until_ms = await self._certain(partial(rates.held_back_until_ms, work.task, work.name))
-        if until_ms is None:
-            await rates.keep_pace(self._draining)
+    async def _may_begin(self, work: Work) -> bool:
+        """Whether the attempt may begin now; else its row brings it back."""
+        if self._admission is None:
             return True
-        self._expect_soon(work.name, until_ms, now_ms=self._clock.now_ms())
+        ask = partial(self._admission.ask, work.task, work.name, leaving=self._draining)
+        answer = await self._certain(ask)
+        if isinstance(answer, Admitted):
+            work.places = answer.places
+            return True
+        self._expect_soon(work.name, answer.until_ms, now_ms=self._clock.now_ms())
         work.settle(done=True)
         return False
 
@@ -265,6 +272,7 @@ class ActivityTasks:
                 holder=self._process,
                 due_in_ms=running_due_in_ms(task),
                 take_over=take_over,
+                limits=() if work.places is None else work.places.names,
             )
             asked_ms = self._clock.now_ms()
             answer = await self._certain(partial(self._store.begin, begin))
@@ -276,14 +284,15 @@ class ActivityTasks:
                     self._wake(work, work.name.workflow_id, wake)
                     return
                 case Gone():
-                    work.settle(done=True)
+                    work.drop(done=True)
                     return
                 case AlreadyRunning():
                     take_over = await self._meet(work, answer)
                     if take_over is None:
+                        work.keep_places()
                         work.settle(done=True)
                         return
-        work.settle(done=False)
+        work.drop(done=False)
 
     async def _meet(self, work: Work, found: AlreadyRunning) -> AttemptToken | None:
         """Another attempt runs, elsewhere or not any more. The token to take over from; None when
@@ -320,6 +329,8 @@ class ActivityTasks:
             self._in_work[work.name] = work
         attempt = work.attempt = Attempt(task, work.name, begin.token, begun, asked_ms)
         self._reports.begun()
+        if self._admission is not None and work.places is not None:
+            await self._certain(partial(self._admission.begun, work.places, begun.attempt))
         if not task.hold:
             work.settle(done=True)
         if begin.take_over is not None:
@@ -339,6 +350,7 @@ class ActivityTasks:
         if isinstance(outcome, Detached):
             left = attempt.left_to_others(now_ms=self._clock.now_ms())
             await self._certain(partial(self._store.heartbeat, left))
+            work.keep_places()
             self._reports.detached()
             work.settle(done=True)
             return
@@ -356,9 +368,7 @@ class ActivityTasks:
     async def _outcome(self, attempt: Attempt) -> Outcome:
         try:
             return await self._execute(attempt, partial(self._beat, attempt))
-        except (
-            Exception
-        ) as error:  # the boundary of execution: a bug of ours still ends the attempt
+        except Exception as error:  # the boundary of execution: a bug still ends the attempt
             self._reports.unexpected(attempt.task, "executing")
             return hindered("the worker could not execute the activity", error)
 

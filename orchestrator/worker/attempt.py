@@ -18,6 +18,7 @@ from orchestrator.wire.failure import ApplicationFailure, Failure
 from orchestrator.wire.inbox import AttemptStarted
 from orchestrator.wire.payload import Payload
 from orchestrator.wire.tasks import ActivityTask
+from orchestrator.worker.admission import Places
 
 
 class Abandoned(Enum):
@@ -105,13 +106,25 @@ class Attempt:
 @dataclass(slots=True)
 class Work:
     """What was delivered of one attempt: `attempt` is set while it runs here. `cancel_asked`: the
-    notice came before the answer to begin."""
+    notice came before the answer to begin. `places` are given back when nothing is to be done about
+    it here any more."""
 
     task: ActivityTask
     name: AttemptName
     deliveries: list[Delivery] = field(default_factory=list[Delivery])
     attempt: Attempt | None = None
     cancel_asked: bool = False
+    places: Places | None = None
+
+    def keep_places(self) -> None:
+        """Somebody else's attempt has them, or will."""
+        self.places = None
+
+    def drop(self, *, done: bool) -> None:
+        """Settle it unbegun. Places that it found taken may be another one's, of its own number."""
+        if self.places is not None and not self.places.fresh:
+            self.keep_places()
+        self.settle(done)
 
     def settle(self, done: bool) -> None:
         """Acknowledge, or give back, all that is in hand."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.converter import DataConverter
+from orchestrator.core.concurrency import ActivityConcurrency
 from orchestrator.core.rates import ActivityRates
+from orchestrator.core.shard import shard_of
 from orchestrator.definition.registry import Registry
-from orchestrator.ids import ProcessName
+from orchestrator.ids import ProcessName, WorkflowId
 from orchestrator.wiring import Services
 from orchestrator.worker.activity_border import ActivityBorder
 from orchestrator.worker.activity_tasks import ActivityTasks
+from orchestrator.worker.admission import Admission
 from orchestrator.worker.attempt import Execute
 from orchestrator.worker.context import Expect
 from orchestrator.worker.execution import ActivityExecution
@@ -19,6 +22,20 @@ from orchestrator.worker.rates import Rates
 from orchestrator.worker.run_cache import RunCache
 from orchestrator.worker.user_code import CodeOptions, Guard
 from orchestrator.worker.workflow_tasks import WorkflowTasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What bounds attempts beside the slots: `own_rate` is this worker's, the rest the queue's."""
+
+    rates: ActivityRates
+    concurrency: ActivityConcurrency
+    own_rate: float | None
+
+    @property
+    def are_any(self) -> bool:
+        """Whether an attempt may have to wait at all."""
+        return self.rates.are_any or self.concurrency.are_any or self.own_rate is not None
 
 
 @dataclass(frozen=True)
@@ -81,11 +98,9 @@ class Parts:
         values: DataConverter,
         *,
         slots: int,
-        rates: ActivityRates,
-        own_rate: float | None,
+        bounds: Bounds,
     ) -> ActivityTasks:
-        """What takes activity tasks. `execution` works without the codec of `values`; `rates` are
-        the queue's, `own_rate` is this worker's, a second."""
+        """What takes activity tasks. `execution` works without the codec of `values`."""
         services = self.services
         execute: Execute = execution.execute
         if values.has_codec:
@@ -101,14 +116,29 @@ class Parts:
             expect=self.expect,
             mint=services.mint,
             slots=slots,
-            rates=Rates(
-                services.store,
-                services.clock,
-                mint=services.mint,
-                shared=rates,
-                own_per_second=own_rate,
-            )
-            if rates.are_any or own_rate
-            else None,
+            admission=self._admission(bounds) if bounds.are_any else None,
             counters=services.counters,
+        )
+
+    def _admission(self, bounds: Bounds) -> Admission:
+        services = self.services
+        store, clock = services.store, services.clock
+
+        def on_due(workflow_id: WorkflowId) -> None:
+            shard = shard_of(services.namespace, workflow_id, shards=store.shards)
+            self.expect(shard, clock.now_ms())
+
+        return Admission(
+            store,
+            clock,
+            mint=services.mint,
+            concurrency=bounds.concurrency,
+            rates=Rates(
+                store,
+                clock,
+                mint=services.mint,
+                shared=bounds.rates,
+                own_per_second=bounds.own_rate,
+            ),
+            on_due=on_due,
         )

@@ -37,6 +37,9 @@ class WorkerConfig(TypedDict, total=False):
     max_task_queue_activities_per_second: float | None
     max_activities_per_second_by_type: Mapping[str, float] | None
     max_activities_per_second_per_key: float | None
+    max_task_queue_concurrent_activities: int | None
+    max_concurrent_activities_by_type: Mapping[str, int] | None
+    max_concurrent_activities_per_key: int | None
     graceful_shutdown_timeout: timedelta
     max_heartbeat_throttle_interval: timedelta
     default_heartbeat_throttle_interval: timedelta

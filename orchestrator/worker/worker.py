@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from orchestrator.client import Client
+from orchestrator.core.concurrency import ActivityConcurrency, check_concurrency
 from orchestrator.core.rates import ActivityRates, check_rates
 from orchestrator.core.transition import AttemptName
 from orchestrator.definition.registry import Registry
@@ -36,7 +37,7 @@ from orchestrator.worker.guards import ActivationGuard
 from orchestrator.worker.guards_lint import check_workflow, refuse
 from orchestrator.worker.health import server_problems
 from orchestrator.worker.interceptors import Interceptor, workflow_classes
-from orchestrator.worker.parts import Parts
+from orchestrator.worker.parts import Bounds, Parts
 from orchestrator.worker.plugins import Plugin, configures_worker, plugins_of, run_through
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.recovery import Recovery
@@ -66,6 +67,9 @@ class Worker:
         max_task_queue_activities_per_second: float | None = None,
         max_activities_per_second_by_type: Mapping[str, float] | None = None,
         max_activities_per_second_per_key: float | None = None,
+        max_task_queue_concurrent_activities: int | None = None,
+        max_concurrent_activities_by_type: Mapping[str, int] | None = None,
+        max_concurrent_activities_per_key: int | None = None,
         graceful_shutdown_timeout: timedelta = timedelta(),
         max_heartbeat_throttle_interval: timedelta = timedelta(
             milliseconds=HEARTBEAT_THROTTLE_MAX_MS
@@ -102,6 +106,11 @@ class Worker:
             max_activities_per_second_by_type: The same for each activity type.
             max_activities_per_second_per_key: The same for each `Priority.fairness_key`; who waits
                 for its key's turn is in nobody's way.
+            max_task_queue_concurrent_activities: Attempts of the queue in work anywhere at a time;
+                shared as the rates are. Who waits holds no slot and is called when there is room,
+                the most urgent first and fairness keys by their weight.
+            max_concurrent_activities_by_type: The same for each activity type.
+            max_concurrent_activities_per_key: The same for each `Priority.fairness_key`.
             graceful_shutdown_timeout: How long activities may go on after `shutdown` before they
                 are cancelled and begun again elsewhere.
             max_heartbeat_throttle_interval: Heartbeats are sent at least this often.
@@ -130,6 +139,11 @@ class Worker:
             max_task_queue_activities_per_second,
             max_activities_per_second_per_key,
             *(max_activities_per_second_by_type or {}).values(),
+        )
+        check_concurrency(
+            max_task_queue_concurrent_activities,
+            max_concurrent_activities_per_key,
+            *(max_concurrent_activities_by_type or {}).values(),
         )
         services, settings = client.services, client.services.settings.worker
         self._plugins = plugins_of(client, plugins)
@@ -198,12 +212,19 @@ class Worker:
             self._execution,
             client.data_converter,
             slots=self._activity_slots,
-            rates=ActivityRates(
-                task_queue=max_task_queue_activities_per_second,
-                by_type=dict(max_activities_per_second_by_type or {}),
-                per_key=max_activities_per_second_per_key,
+            bounds=Bounds(
+                rates=ActivityRates(
+                    task_queue=max_task_queue_activities_per_second,
+                    by_type=dict(max_activities_per_second_by_type or {}),
+                    per_key=max_activities_per_second_per_key,
+                ),
+                concurrency=ActivityConcurrency(
+                    task_queue=max_task_queue_concurrent_activities,
+                    by_type=dict(max_concurrent_activities_by_type or {}),
+                    per_key=max_concurrent_activities_per_key,
+                ),
+                own_rate=max_activities_per_second,
             ),
-            own_rate=max_activities_per_second,
         )
         self._recovery = Recovery(
             services,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 
 from orchestrator.adapters.memory.store_activities import MemoryActivities
+from orchestrator.adapters.memory.store_concurrency import MemoryConcurrency
 from orchestrator.adapters.memory.store_duties import MemoryDuties
 from orchestrator.adapters.memory.store_idle import MemoryIdle
 from orchestrator.adapters.memory.store_presence import MemoryPresence
@@ -27,6 +28,7 @@ class MemoryStore(
     MemoryRuns,
     MemoryActivities,
     MemoryRates,
+    MemoryConcurrency,
     MemoryDuties,
     MemoryRelations,
     MemoryPresence,

@@ -89,6 +89,7 @@ class MemoryActivities:
             started_at_ms=now_ms,
             heartbeat_at_ms=None,
             limited_by=None,
+            limits=begin.limits,
             turns=0,
         )
         self._move_row(name, record, begin.due_in_ms, now_ms)

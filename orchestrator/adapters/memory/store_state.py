@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.adapters.memory.by_shard import ByShard
+from orchestrator.adapters.memory.limit_state import Limit
 from orchestrator.core.shard import shard_of
 from orchestrator.core.transition import AttemptName, NewRun, UpdateAnswer, UpdateStage
 from orchestrator.ids import (
@@ -153,6 +154,7 @@ class MemoryState:
         self.timers: ByShard[TimerKey, int] = ByShard(lambda key: self.shard(key[1]))
         self.members: dict[ProcessName, int] = {}
         self.reserved_us: dict[tuple[TaskQueue, str], int] = {}
+        self.concurrency: dict[tuple[TaskQueue, str], Limit] = {}
         self.present: dict[ProcessName, int] = {}
         self.listeners: dict[ProcessName, Callable[[AttemptName], None]] = {}
         self.watchers: dict[WorkflowId, list[Callable[[], None]]] = {}

@@ -55,6 +55,8 @@ class RedisActivities(Part):
         fields["holder"] = begin.holder
         if begin.take_over is not None:
             fields["take_over"] = begin.take_over
+        if begin.limits:
+            fields["limits"] = encode(begin.limits).decode()
         answer = await self._scripts.begin_attempt(self._script_keys(begin.name), fields)
         if answer.kind == "gone":
             return Gone(now_ms=answer.now_ms)

@@ -35,6 +35,7 @@ from orchestrator.wire.codec import (
     encode,
     event_fields,
     failure_decoder,
+    names_decoder,
     options_decoder,
     payloads_decoder,
 )
@@ -64,6 +65,7 @@ RECORD_FIELDS = (
     "options",
     "limited_by",
     "turns",
+    "limits",
 )
 """What `record` reads; behind the number of the activity and a dot in the hash of its run."""
 
@@ -227,7 +229,7 @@ def record(event_id: int, fields: Mapping[str, str]) -> AttemptRecord:
     """An attempt's record as its hash holds it."""
     token, holder = fields.get("token"), fields.get("holder")
     details, failure = fields.get("details"), fields.get("failure")
-    options = fields.get("options")
+    options, limits = fields.get("options"), fields.get("limits")
     return AttemptRecord(
         event_id=EventId(event_id),
         key=ActivityKey(fields["key"]),
@@ -248,6 +250,7 @@ def record(event_id: int, fields: Mapping[str, str]) -> AttemptRecord:
         reset="reset" in fields,
         limited_by=fields.get("limited_by"),
         turns=int(fields.get("turns", "0")),
+        limits=() if limits is None else names_decoder.decode(limits.encode()),
         options=None if options is None else options_decoder.decode(options.encode()),
         details=() if details is None else payloads_decoder.decode(details.encode()),
         last_failure=None if failure is None else failure_decoder.decode(failure.encode()),

@@ -113,6 +113,11 @@ class Keys:
         """Until when the turns of a rate limit are given away."""
         return f"orc:{{{self.namespace}}}:rate:{task_queue}:{limit}"
 
+    def concurrency(self, task_queue: TaskQueue, limit: str) -> list[str]:
+        """Who holds a place under a concurrency limit, who waits for one, and what is known."""
+        tag = f"orc:{{{self.namespace}}}"
+        return [f"{tag}:{what}:{task_queue}:{limit}" for what in ("holders", "waiters", "limit")]
+
     def presence(self, process: ProcessName) -> str:
         """A process's sign of life."""
         return f"orc:{{{self.namespace}}}:presence:{process}"

@@ -39,6 +39,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     reset: bool = False
     number: int = 0
     due_at_ms: int = 0
+    ahead: int = 0
+    fresh: bool = False
+    doubtful: list[str] = []
+    following: list[str] = []
     head: dict[str, str] = {}
     record: dict[str, str] = {}
     unread: list[StreamEntry] = []
@@ -100,6 +104,10 @@ class Scripts:
         """Remove a closed run; head, inbox and seen ids only if it is the newest."""
         return await self._call("delete_run", keys, fields)
 
+    async def enter_limits(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Give an attempt its places under concurrency limits, all of them or none."""
+        return await self._call("enter_limits", keys, fields)
+
     async def fail_task(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Record a failed workflow task, which consumes nothing."""
         return await self._call("fail_task", keys, fields)
@@ -127,6 +135,10 @@ class Scripts:
     async def lease_row(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Move a row of timers on, unless it has moved or gone."""
         return await self._call("lease_row", keys, fields)
+
+    async def leave_limits(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Take a holder or a waiter out of concurrency limits, and tell who may follow."""
+        return await self._call("leave_limits", keys, fields)
 
     async def move_row(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Extend the row of a task, or hand the run back."""
@@ -169,6 +181,7 @@ _NAMES = (
     "begin_attempt",
     "commit_transition",
     "delete_run",
+    "enter_limits",
     "fail_task",
     "finish_attempt",
     "fire_timer",
@@ -176,6 +189,7 @@ _NAMES = (
     "heartbeat_attempt",
     "join_members",
     "lease_row",
+    "leave_limits",
     "move_row",
     "read_due",
     "redispatch_attempt",
@@ -186,7 +200,7 @@ _NAMES = (
     "wake_now",
 )
 
-_ALONE = frozenset({"join_members", "take_turn"})
+_ALONE = frozenset({"enter_limits", "join_members", "leave_limits", "take_turn"})
 _OF_ATTEMPTS = frozenset(
     {
         "adjust_attempt",

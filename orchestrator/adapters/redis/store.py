@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import SystemRandom
 
 from orchestrator.adapters.redis.activities import RedisActivities
+from orchestrator.adapters.redis.concurrency import RedisConcurrency
 from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.duties import RedisDuties
 from orchestrator.adapters.redis.keys import Keys
@@ -21,7 +22,13 @@ from orchestrator.telemetry.metrics import Counters
 
 
 class RedisStore(
-    RedisActivities, RedisRates, RedisDuties, RedisRelations, RedisPresence, RedisVisibility
+    RedisActivities,
+    RedisRates,
+    RedisConcurrency,
+    RedisDuties,
+    RedisRelations,
+    RedisPresence,
+    RedisVisibility,
 ):
     """Implements `orchestrator.ports.store.Store`."""
 

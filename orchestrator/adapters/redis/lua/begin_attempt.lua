@@ -2,7 +2,7 @@
 -- begin_attempt.lua: scheduled to running, before user code is entered.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- ARGV[1]: a msgpack map of run_id, id, key, attempt, row, token, holder; optional take_over,
---   due_in_ms
+--   due_in_ms, limits
 -- Returns: begun | running | done | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
@@ -20,6 +20,6 @@ if record.state == 'running' then
     losses = int(tonumber(record.losses) + 1)})
 end
 store(record, {state = 'running', token = a.token, holder = a.holder, started_at_ms = int(now), heartbeat_at_ms = '',
-  limited_by = '', turns = ''})
+  limited_by = '', turns = '', limits = a.limits or ''})
 move_row(record)
 return answer{kind = 'begun', record = record}
