@@ -67,11 +67,14 @@ class Info:
     task_queue: str
     task_token: bytes
     """Names this attempt and no other."""
-    workflow_id: str
+    workflow_id: str | None
+    """None of an activity without a workflow, as run id and type are."""
     workflow_namespace: str
-    workflow_run_id: str
-    workflow_type: str
+    workflow_run_id: str | None
+    workflow_type: str | None
     priority: Priority = Priority.default
+    activity_run_id: str | None = None
+    """Of an activity without a workflow: which of those of its id."""
 
     @property
     def namespace(self) -> str:
@@ -81,7 +84,7 @@ class Info:
     @property
     def in_workflow(self) -> bool:
         """Whether a workflow has asked for it."""
-        return bool(self.workflow_id)
+        return self.workflow_id is not None
 
 
 @dataclass(frozen=True)
@@ -291,7 +294,7 @@ class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         fields = {
             "namespace": found.workflow_namespace,
             "workflow_id": found.workflow_id,
-            "run_id": found.workflow_run_id,
+            "run_id": found.workflow_run_id or found.activity_run_id,
             "activity_id": found.activity_id,
             "activity_type": found.activity_type,
             "attempt": found.attempt,

@@ -90,6 +90,23 @@ class WorkflowIDConflictPolicy(IntEnum):
     TERMINATE_EXISTING = 3
 
 
+class ActivityIDReusePolicy(IntEnum):
+    """May a closed standalone activity's id be used again? Looked at only when none is open."""
+
+    ALLOW_DUPLICATE = 1
+    ALLOW_DUPLICATE_FAILED_ONLY = 2
+    """Only after one that failed, timed out, was cancelled or terminated."""
+    REJECT_DUPLICATE = 3
+
+
+class ActivityIDConflictPolicy(IntEnum):
+    """What a start does when a standalone activity of its id is open."""
+
+    UNSPECIFIED = 0
+    FAIL = 1
+    USE_EXISTING = 2
+
+
 class QueryRejectCondition(IntEnum):
     """Which runs do not answer a query."""
 

@@ -9,7 +9,8 @@
     │   ├── ServerError              the engine could not do it
     │   ├── ActivityError            an activity ended badly; the reason is its cause
     │   ├── ChildWorkflowError       a child ended badly; the reason is its cause
-    │   └── WorkflowAlreadyStartedError  a start met a run that it may not replace
+    │   ├── WorkflowAlreadyStartedError  a start met a run that it may not replace
+    │   └── ActivityAlreadyStartedError  the same of an activity without a workflow
     ├── RPCError                     an operation was refused: see its status
     ├── InvalidNameError             a name that cannot be a key or a queue
     ├── InvalidSearchAttributeError  a name or value that cannot be looked up
@@ -247,6 +248,24 @@ class WorkflowAlreadyStartedError(FailureError):
         run = f" (run {self.run_id})" if self.run_id else ""
         return (
             f"workflow id {self.workflow_id!r} is already used by a {self.workflow_type}{run}; "
+            "attach with id_conflict_policy=USE_EXISTING, or choose another id or reuse policy"
+        )
+
+
+class ActivityAlreadyStartedError(FailureError):
+    """Start was refused: the activity id is taken. Choose another policy, or wait for that one."""
+
+    def __init__(self, activity_id: str, activity_type: str, run_id: str | None = None) -> None:
+        super().__init__("Activity execution already started")
+        self.args = (activity_id, activity_type, run_id)
+        self.activity_id = activity_id
+        self.activity_type = activity_type
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        run = f" (run {self.run_id})" if self.run_id else ""
+        return (
+            f"activity id {self.activity_id!r} is already used by a {self.activity_type}{run}; "
             "attach with id_conflict_policy=USE_EXISTING, or choose another id or reuse policy"
         )
 

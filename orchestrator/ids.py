@@ -8,6 +8,7 @@ break one of these is refused here with the reason, before anything is written.
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import NewType
 
 from orchestrator.exceptions import InvalidNameError
@@ -38,10 +39,22 @@ ProcessName = NewType("ProcessName", str)
 """`<host>-<pid>-<random>`: one incarnation of one process."""
 ShardId = NewType("ShardId", int)
 
+
+class RunKind(Enum):
+    """What a run is. Both kinds have ids of their own, and are listed apart."""
+
+    WORKFLOW = "workflow"
+    ACTIVITY = "activity"
+    """One activity without a workflow."""
+
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TASK_QUEUE = re.compile(r"[^\s#*]+")
+_STANDALONE = "{activity}"
+"""Before the id of an activity without a workflow. No id that a user chooses holds braces; a hash
+tag of Redis Cluster is what stands in the first braces of a key, which are the shard's."""
 BEHIND_NAMESPACES = frozenset(
     {
         "activity",
@@ -84,6 +97,26 @@ def check_workflow_id(value: str) -> WorkflowId:
         InvalidNameError: it is empty, over 1,000 bytes, or holds braces or control characters.
     """
     return WorkflowId(check_name("workflow id", value))
+
+
+def standalone_workflow_id(activity_id: str) -> WorkflowId:
+    """The id under which a standalone activity is stored, which no workflow can have.
+
+    Raises:
+        InvalidNameError: `activity_id` is empty, over 1,000 bytes, or holds braces or control
+            characters.
+    """
+    return WorkflowId(_STANDALONE + check_name("activity id", activity_id))
+
+
+def standalone_activity_id(workflow_id: str) -> ActivityId:
+    """The activity id that `standalone_workflow_id` was given."""
+    return ActivityId(workflow_id.removeprefix(_STANDALONE))
+
+
+def kind_of(workflow_id: str) -> RunKind:
+    """What the runs of this id are."""
+    return RunKind.ACTIVITY if workflow_id.startswith(_STANDALONE) else RunKind.WORKFLOW
 
 
 def check_run_id(value: str) -> RunId:

@@ -3,6 +3,13 @@
 Names and meanings are those of Temporal's Python SDK.
 """
 
+from orchestrator.client.activity_descriptions import (
+    ActivityExecution,
+    ActivityExecutionDescription,
+    ActivityExecutionStatus,
+)
+from orchestrator.client.activity_handle import ActivityHandle
+from orchestrator.client.activity_start import ActivityStartOptions, StartActivityInput
 from orchestrator.client.async_activities import (
     AsyncActivityCancelledError,
     AsyncActivityHandle,
@@ -15,6 +22,7 @@ from orchestrator.client.descriptions import (
     WorkflowExecutionStatus,
 )
 from orchestrator.client.failures import (
+    ActivityFailureError,
     RPCTimeoutOrCancelledError,
     WorkflowContinuedAsNewError,
     WorkflowFailureError,
@@ -23,7 +31,7 @@ from orchestrator.client.failures import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from orchestrator.client.filters import WorkflowFilter
+from orchestrator.client.filters import ActivityFilter, WorkflowFilter
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import (
     CancelWorkflowInput,
@@ -47,6 +55,14 @@ from orchestrator.wire.history_json import WorkflowHistory
 __all__ = [
     "Client",
     "WorkflowHandle",
+    "ActivityHandle",
+    "ActivityStartOptions",
+    "ActivityFilter",
+    "ActivityExecution",
+    "ActivityExecutionDescription",
+    "ActivityExecutionStatus",
+    "ActivityFailureError",
+    "StartActivityInput",
     "AsyncActivityHandle",
     "AsyncActivityCancelledError",
     "WorkflowStartOptions",

@@ -22,7 +22,15 @@ from orchestrator.core.retry import backoff_ms
 from orchestrator.core.task_token import TaskToken
 from orchestrator.core.transition import AttemptName
 from orchestrator.exceptions import RPCError, RPCStatusCode
-from orchestrator.ids import ActivityKey, OperationId, RunId, WorkflowId, check_task_queue
+from orchestrator.ids import (
+    ActivityKey,
+    OperationId,
+    RunId,
+    RunKind,
+    WorkflowId,
+    check_task_queue,
+    kind_of,
+)
 from orchestrator.limits import MEETINGS_MAX, PENDING_LOOKS_MAX
 from orchestrator.ports.store import AttemptRecord, AttemptState, Gone
 from orchestrator.relay.certainty import until_known
@@ -43,6 +51,8 @@ class ActivityIds:
 
     def __str__(self) -> str:
         run = "" if self.run_id is None else f", run {self.run_id!r}"
+        if kind_of(self.workflow_id) is RunKind.ACTIVITY:
+            return f"activity {self.activity_id!r}{run}"
         return f"activity {self.activity_id!r} of workflow {self.workflow_id!r}{run}"
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
+from orchestrator.client.activity_calls import StandaloneActivityCalls
 from orchestrator.client.activity_operations import ActivityIds
 from orchestrator.client.async_activities import AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
@@ -27,7 +28,7 @@ from orchestrator.config import load_settings
 from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
 from orchestrator.definition.calls import ABSENT, one_or_all
-from orchestrator.ids import RunId, check_text, check_workflow_id
+from orchestrator.ids import RunId, check_text, check_workflow_id, standalone_workflow_id
 from orchestrator.limits import LIST_PAGE, NAME_BYTES_MAX
 from orchestrator.metering import MetricMeter
 from orchestrator.wiring import Services, services_of
@@ -38,7 +39,7 @@ _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
 
 
-class Client(UpdateWithStartCalls):
+class Client(UpdateWithStartCalls, StandaloneActivityCalls):
     """A connection to both servers, for one event loop. Use it as `async with`, or `close` it."""
 
     def __init__(
@@ -310,19 +311,27 @@ class Client(UpdateWithStartCalls):
         task_token: bytes | None = None,
     ) -> AsyncActivityHandle:
         """A handle, without any I/O, to end an activity from outside: one attempt by the
-        `task_token` of its info, or whichever is current by its ids.
+        `task_token` of its info, or whichever is current by its ids; without `workflow_id` that of
+        a standalone activity.
 
         Raises:
-            ValueError: neither a task token alone nor workflow and activity id are given.
+            ValueError: neither a task token alone nor an activity id is given.
         """
         target: TaskToken | ActivityIds
         if task_token is not None and workflow_id is run_id is activity_id is None:
             target = TaskToken.from_bytes(task_token)
-        elif task_token is None and workflow_id is not None and activity_id is not None:
+        elif task_token is None and activity_id is not None:
             run = None if run_id is None else RunId(run_id)
-            target = ActivityIds(check_workflow_id(workflow_id), run, activity_id)
+            owner = (
+                standalone_workflow_id(activity_id)
+                if workflow_id is None
+                else check_workflow_id(workflow_id)
+            )
+            target = ActivityIds(owner, run, activity_id)
         else:
-            raise ValueError("give either task_token, or workflow_id and activity_id (and run_id)")
+            raise ValueError(
+                "give either task_token, or activity_id (with workflow_id unless it is standalone)"
+            )
         return AsyncActivityHandle(self.services, self.data_converter, self.identity, target)
 
     async def list_workflows(

@@ -18,6 +18,16 @@ class WorkflowFailureError(OrchestratorError):
         return self.__cause__
 
 
+class ActivityFailureError(OrchestratorError):
+    """A standalone activity ended otherwise than well; `cause` says how: an ApplicationError,
+    CancelledError, TerminatedError or TimeoutError."""
+
+    @property
+    def cause(self) -> BaseException | None:
+        """How it ended."""
+        return self.__cause__
+
+
 class WorkflowContinuedAsNewError(OrchestratorError):
     """The run continued as `new_run_id`, and the caller did not want to follow."""
 

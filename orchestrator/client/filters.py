@@ -5,18 +5,29 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict
 
+from orchestrator.client.activity_descriptions import ActivityExecutionStatus
 from orchestrator.client.descriptions import WorkflowExecutionStatus
 from orchestrator.common import SearchAttributeIndexedValueType, TypedSearchAttributes
 from orchestrator.core.search_attributes import index_entries
 from orchestrator.exceptions import InvalidSearchAttributeError
-from orchestrator.ids import check_task_queue
+from orchestrator.ids import RunKind, check_task_queue
 from orchestrator.ports.visibility import RunFilter
 from orchestrator.replay.search_attributes import to_search_attributes
 from orchestrator.units import to_epoch_ms
 from orchestrator.wire.options import RunStatus
 
 
-class WorkflowFilter(TypedDict, total=False):
+class _Common(TypedDict, total=False):
+    """What is asked of runs of either kind."""
+
+    task_queue: str | None
+    started_from: datetime | None
+    """At this time or later."""
+    started_before: datetime | None
+    search_attributes: TypedSearchAttributes | None
+
+
+class WorkflowFilter(_Common, total=False):
     """What runs must have; what is not given does not count. Times are those of the start.
 
     Search attributes are compared by their exact values; of a list of keywords all that are given
@@ -25,11 +36,13 @@ class WorkflowFilter(TypedDict, total=False):
 
     status: WorkflowExecutionStatus | None
     workflow_type: str | None
-    task_queue: str | None
-    started_from: datetime | None
-    """At this time or later."""
-    started_before: datetime | None
-    search_attributes: TypedSearchAttributes | None
+
+
+class ActivityFilter(_Common, total=False):
+    """As `WorkflowFilter`, for standalone activities."""
+
+    status: ActivityExecutionStatus | None
+    activity_type: str | None
 
 
 def filter_of(options: WorkflowFilter) -> RunFilter:
@@ -40,11 +53,30 @@ def filter_of(options: WorkflowFilter) -> RunFilter:
         InvalidNameError: a task queue cannot be one.
         InvalidSearchAttributeError: a value is not of its type, or is a text.
     """
-    unknown = sorted(options.keys() - WorkflowFilter.__annotations__.keys())
+    _check_names(options, WorkflowFilter)
+    return _filter(options, RunKind.WORKFLOW, options.get("status"), options.get("workflow_type"))
+
+
+def activity_filter_of(options: ActivityFilter) -> RunFilter:
+    """As `filter_of`, for standalone activities."""
+    _check_names(options, ActivityFilter)
+    return _filter(options, RunKind.ACTIVITY, options.get("status"), options.get("activity_type"))
+
+
+def _check_names(options: _Common, known: type) -> None:
+    unknown = sorted(options.keys() - known.__annotations__.keys())
     if unknown:
-        known = ", ".join(sorted(WorkflowFilter.__annotations__))
-        raise TypeError(f"a listing has no option {', '.join(unknown)}; known: {known}")
-    status, task_queue = options.get("status"), options.get("task_queue")
+        names = ", ".join(sorted(known.__annotations__))
+        raise TypeError(f"a listing has no option {', '.join(unknown)}; known: {names}")
+
+
+def _filter(
+    options: _Common,
+    kind: RunKind,
+    status: WorkflowExecutionStatus | ActivityExecutionStatus | None,
+    type_name: str | None,
+) -> RunFilter:
+    task_queue = options.get("task_queue")
     started_from, before = options.get("started_from"), options.get("started_before")
     attributes = options.get("search_attributes") or TypedSearchAttributes.empty
     for key, _ in attributes:
@@ -53,8 +85,9 @@ def filter_of(options: WorkflowFilter) -> RunFilter:
                 key.name, "a text cannot be looked up by its exact value; make it a keyword"
             )
     return RunFilter(
+        kind=kind,
         status=None if status is None else RunStatus[status.name],
-        workflow_type=options.get("workflow_type"),
+        workflow_type=type_name,
         task_queue=None if task_queue is None else check_task_queue(task_queue),
         started_from_ms=None if started_from is None else to_epoch_ms(started_from),
         started_before_ms=None if before is None else to_epoch_ms(before),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from orchestrator.client.activity_start import StartActivityInput
 from orchestrator.client.descriptions import WorkflowExecutionDescription
 from orchestrator.client.options import WorkflowStartOptions
 from orchestrator.client.updates import WorkflowUpdateStage
@@ -130,6 +131,10 @@ class OutboundInterceptor:
     async def start_workflow(self, input: StartWorkflowInput) -> Any:  # Any: a WorkflowHandle
         """`Client.start_workflow` and `execute_workflow`; returns the handle."""
         return await self.next.start_workflow(input)
+
+    async def start_activity(self, input: StartActivityInput) -> Any:  # Any: an ActivityHandle
+        """`Client.start_activity` and `execute_activity`; returns the handle."""
+        return await self.next.start_activity(input)
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
         """`WorkflowHandle.signal`."""

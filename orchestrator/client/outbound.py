@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from orchestrator.client.activity_handle import ActivityHandle
+from orchestrator.client.activity_start import StartActivityInput
 from orchestrator.client.descriptions import WorkflowExecutionDescription
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import (
@@ -41,6 +43,12 @@ class Sender(Protocol):
         """Start a workflow."""
         ...
 
+    async def send_activity_start(
+        self, given: StartActivityInput
+    ) -> ActivityHandle[Any]:  # Any: nothing is known of it
+        """Start a standalone activity."""
+        ...
+
     async def send_update_with_start(
         self, given: StartUpdateWithStartInput
     ) -> WorkflowUpdateHandle[Any]:  # Any: nothing is known of it
@@ -67,6 +75,9 @@ class _End(OutboundInterceptor):
 
     async def start_workflow(self, input: StartWorkflowInput) -> Any:  # Any: a WorkflowHandle
         return await self._client.send_start(input)
+
+    async def start_activity(self, input: StartActivityInput) -> Any:  # Any: an ActivityHandle
+        return await self._client.send_activity_start(input)
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
         await self._handle(input).send_signal(input)

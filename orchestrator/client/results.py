@@ -23,7 +23,7 @@ from orchestrator.exceptions import (
     TimeoutType,
     UnavailableError,
 )
-from orchestrator.ids import RunId, WorkflowId
+from orchestrator.ids import RunId, RunKind, WorkflowId, kind_of, standalone_activity_id
 from orchestrator.limits import IDLE_POLL_MS, RESULT_REREAD_MS
 from orchestrator.ports.store import NotOpen, RunView
 from orchestrator.wire import events as e
@@ -119,7 +119,7 @@ def not_found(services: Services, workflow_id: WorkflowId, run_id: str | None) -
     """The error that says so."""
     run = "" if run_id is None else f", run {run_id!r}"
     return RPCError(
-        f"there is no workflow {workflow_id!r}{run} in namespace {services.namespace!r} "
+        f"there is no {_named(workflow_id)}{run} in namespace {services.namespace!r} "
         "(it was never started, or its retention is over)",
         RPCStatusCode.NOT_FOUND,
     )
@@ -135,7 +135,13 @@ def not_open(
         found = f"its newest run is {answer.run_id}, which is not the one asked for"
     else:
         found = f"its newest run {answer.run_id} is {answer.status.value}"
-    return RPCError(f"workflow {workflow_id!r} is not open: {found}", RPCStatusCode.NOT_FOUND)
+    return RPCError(f"{_named(workflow_id)} is not open: {found}", RPCStatusCode.NOT_FOUND)
+
+
+def _named(workflow_id: WorkflowId) -> str:
+    if kind_of(workflow_id) is RunKind.ACTIVITY:
+        return f"activity {standalone_activity_id(workflow_id)!r}"
+    return f"workflow {workflow_id!r}"
 
 
 async def patiently(services: Services, call: Callable[[], Awaitable[_T]]) -> _T:

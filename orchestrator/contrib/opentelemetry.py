@@ -169,6 +169,14 @@ class _Client(client.OutboundInterceptor):
             input.update.headers = self._owner.inject(input.update.headers)
             return await super().start_update_with_start_workflow(input)
 
+    async def start_activity(
+        self, input: client.StartActivityInput
+    ) -> Any:  # Any: an ActivityHandle
+        attributes = {"orchestrator.activity_id": input.id}
+        with self._owner.span(f"StartActivity:{input.activity}", SpanKind.CLIENT, attributes):
+            input.headers = self._owner.inject(input.headers)
+            return await super().start_activity(input)
+
     def _span(self, name: str, workflow_id: str) -> Any:  # Any: a context manager
         return self._owner.span(name, SpanKind.CLIENT, {"orchestrator.workflow_id": workflow_id})
 
@@ -181,7 +189,7 @@ class _Activity(worker.ActivityInboundInterceptor):
     async def execute_activity(self, input: worker.ExecuteActivityInput) -> Any:  # Any: its result
         info = activity.info()
         attributes = {
-            **_of_run(info.workflow_id, info.workflow_run_id),
+            **_of_run(info.workflow_id or "", info.workflow_run_id or info.activity_run_id or ""),
             "orchestrator.activity_id": info.activity_id,
             "orchestrator.attempt": info.attempt,
         }
@@ -279,7 +287,8 @@ class _WorkflowOutbound(worker.WorkflowOutboundInterceptor):
 
 
 def _of_run(workflow_id: str, run_id: str) -> dict[str, str | int]:
-    return {"orchestrator.workflow_id": workflow_id, "orchestrator.run_id": run_id}
+    run: dict[str, str | int] = {"orchestrator.run_id": run_id}
+    return {"orchestrator.workflow_id": workflow_id, **run} if workflow_id else run
 
 
 def create_metric_meter(meter: metrics.Meter | None = None) -> MetricMeter:

@@ -12,6 +12,7 @@ from enum import Enum
 import msgspec
 
 from orchestrator.core.properties import PropertiesChange
+from orchestrator.core.standalone_records import StandaloneActivity
 from orchestrator.ids import (
     ActivityKey,
     AttemptToken,
@@ -79,6 +80,8 @@ class NewRun(_Record, frozen=True, kw_only=True):
     run_timeout_ms: int | None = None
     first_task_delay_ms: int = 0
     is_backoff: bool = False
+    standalone: StandaloneActivity | None = None
+    """The run is this one activity: no workflow code, so no inbox entry and no wake-up."""
 
 
 class StartMessage(_Record, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from orchestrator.core.adjustments import AdjustAttempt
+from orchestrator.core.standalone_records import CancelStandalone
 from orchestrator.core.transition import (
     Answer,
     Append,
@@ -293,6 +294,13 @@ class Finished(_Answer, frozen=True, kw_only=True):
     wake: Wake | None = None
 
 
+class CancelAsked(_Answer, frozen=True, kw_only=True):
+    """The holder of a standalone activity is asked to end it; `closed`: nobody ran it."""
+
+    closed: bool
+    now_ms: int
+
+
 class RetryAt(_Answer, frozen=True, kw_only=True):
     """The attempt will be tried again."""
 
@@ -453,7 +461,12 @@ class ActivityStore(Protocol):
 
     async def finish(self, finish: FinishAttempt) -> FinishAnswer:
         """End an attempt. A finish whose attempt is still scheduled under its key and number is
-        taken (its begin was lost); the same again gives the same answer."""
+        taken (its begin was lost); the same again gives the same answer. The end of a standalone
+        activity closes its run, and nobody is called."""
+        ...
+
+    async def cancel_standalone(self, cancel: CancelStandalone) -> CancelAsked | NotOpen:
+        """Ask a standalone activity to end, or end it where nobody runs it."""
         ...
 
     async def redispatch(self, redispatch: Redispatch) -> Redispatched | Gone:

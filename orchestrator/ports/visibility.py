@@ -8,14 +8,15 @@ from typing import Protocol
 import msgspec
 
 from orchestrator.core.search_attributes import IndexEntry
-from orchestrator.ids import RunId, TaskQueue, WorkflowId
+from orchestrator.ids import RunId, RunKind, TaskQueue, WorkflowId
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.search_attributes import SearchAttributes
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs are wanted; None: any. The time is that of the start."""
+    """Which runs of a kind are wanted; None: any. The time is that of the start."""
 
+    kind: RunKind = RunKind.WORKFLOW
     status: RunStatus | None = None
     workflow_type: str | None = None
     task_queue: TaskQueue | None = None
@@ -28,12 +29,12 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_of_status_only(self) -> bool:
-        """Whether nothing but the status counts."""
-        return self == RunFilter(status=self.status)
+        """Whether nothing but the status counts, of runs of one kind."""
+        return self == RunFilter(kind=self.kind, status=self.status)
 
 
 EVERY_RUN = RunFilter()
-"""Nothing is asked for."""
+"""All workflows."""
 
 
 class IndexRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +75,7 @@ class VisibilityStore(Protocol):
         ...
 
     def list_runs(self, *, status: RunStatus | None = None) -> AsyncIterator[Sequence[IndexRow]]:
-        """All runs, or those of one status, page by page, newest start first."""
+        """All runs of workflows, or those of one status, page by page, newest start first."""
         ...
 
     async def count_runs(self, wanted: RunFilter = EVERY_RUN) -> Mapping[RunStatus, int]:

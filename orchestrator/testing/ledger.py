@@ -168,8 +168,8 @@ def _begun() -> Begun:
     return Begun(
         time_us=now_us(),
         pid=os.getpid(),
-        workflow_id=info.workflow_id,
-        run_id=info.workflow_run_id,
+        workflow_id=info.workflow_id or info.activity_id,
+        run_id=info.workflow_run_id or info.activity_run_id or "",
         scheduled_event_id=info.scheduled_event_id,
         activity_type=info.activity_type,
         attempt=info.attempt,

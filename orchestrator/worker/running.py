@@ -8,6 +8,7 @@ from orchestrator.activity import ActivityCancellationDetails, Info
 from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
 from orchestrator.exceptions import UnavailableError
+from orchestrator.ids import RunKind, kind_of
 from orchestrator.limits import IDLE_POLL_MS
 from orchestrator.metering import MetricMeter
 from orchestrator.ports.clock import Clock
@@ -195,6 +196,7 @@ def outcome_of(
 def info_of(attempt: Attempt, values: DataConverter) -> Info:
     """What the attempt may know about itself."""
     task, begun = attempt.task, attempt.begun
+    is_standalone = kind_of(task.workflow_id) is RunKind.ACTIVITY
     return Info(
         activity_id=task.activity_id,
         activity_type=task.activity_type,
@@ -211,11 +213,12 @@ def info_of(attempt: Attempt, values: DataConverter) -> Info:
         started_time=to_datetime(begun.now_ms),
         task_queue=task.task_queue,
         task_token=b"" if attempt.is_local else _token_of(attempt),
-        workflow_id=task.workflow_id,
+        workflow_id=None if is_standalone else task.workflow_id,
         workflow_namespace=task.namespace,
-        workflow_run_id=task.run_id,
-        workflow_type=task.workflow_type,
+        workflow_run_id=None if is_standalone else task.run_id,
+        workflow_type=None if is_standalone else task.workflow_type,
         priority=from_priority(task.priority),
+        activity_run_id=task.run_id if is_standalone else None,
     )
 
 

@@ -18,6 +18,7 @@ from orchestrator.adapters.memory.store_presence import MemoryPresence
 from orchestrator.adapters.memory.store_rates import MemoryRates
 from orchestrator.adapters.memory.store_relations import MemoryRelations
 from orchestrator.adapters.memory.store_runs import MemoryRuns
+from orchestrator.adapters.memory.store_standalone import MemoryStandalone
 from orchestrator.adapters.memory.store_state import MemoryState
 from orchestrator.adapters.memory.store_visibility import MemoryVisibility
 from orchestrator.ids import Namespace
@@ -27,6 +28,7 @@ from orchestrator.limits import RETENTION_MS, SHARDS
 class MemoryStore(
     MemoryRuns,
     MemoryActivities,
+    MemoryStandalone,
     MemoryRates,
     MemoryConcurrency,
     MemoryDuties,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.adapters.memory.store_standalone import close_standalone, was_closed_by
 from orchestrator.adapters.memory.store_state import (
     Attempt,
     MemoryState,
@@ -17,6 +18,7 @@ from orchestrator.adapters.memory.store_state import (
     wake_of,
 )
 from orchestrator.core.adjustments import AdjustAttempt
+from orchestrator.core.standalone import end_of
 from orchestrator.core.transition import (
     AttemptName,
     BeginAttempt,
@@ -25,7 +27,7 @@ from orchestrator.core.transition import (
     Redispatch,
     Retry,
 )
-from orchestrator.ids import EventId, RunId, ShardId, WorkflowId
+from orchestrator.ids import EventId, RunId, RunKind, ShardId, WorkflowId, kind_of
 from orchestrator.ports.store import (
     Adjusted,
     AlreadyDone,
@@ -132,6 +134,8 @@ class MemoryActivities:
         found = self._find(name)
         if found is None:
             state.timers.pop(_row_key(name), None)
+            if was_closed_by(state, finish):
+                return Finished(now_ms=now_ms)
             return Gone(now_ms=now_ms)
         workflow, attempt = found
         record = attempt.record
@@ -157,6 +161,10 @@ class MemoryActivities:
             and (record.deadline_ms is None or now_ms + retry.delay_ms < record.deadline_ms)
         ):
             return self._back_off(name, attempt, retry, now_ms)
+        if kind_of(name.workflow_id) is RunKind.ACTIVITY:
+            end = end_of(finish.entry)
+            close_standalone(state, name.workflow_id, end, token=finish.token, now_ms=now_ms)
+            return Finished(now_ms=now_ms)
         attempt.record = msgspec.structs.replace(
             record, state=AttemptState.DONE, token=finish.token, holder=None, detached=False
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator.adapters.memory.store_reads import MemoryReads
+from orchestrator.adapters.memory.store_standalone import schedule_standalone
 from orchestrator.adapters.memory.store_state import (
     Attempt,
     Refusal,
@@ -23,7 +24,6 @@ from orchestrator.core.transition import (
     ActivityToCancel,
     ActivityToSchedule,
     Append,
-    AttemptName,
     ForcedClose,
     StartMessage,
     StartRun,
@@ -94,6 +94,8 @@ class MemoryRuns(MemoryReads):
                 )
         token = state.mint()
         wake = state.make_run(start.workflow_id, start.run, now_ms=now_ms, token=token)
+        if start.run.standalone is not None:
+            schedule_standalone(state, start.workflow_id, start.run.standalone, now_ms=now_ms)
         if start.message is not None:
             made, mark = state.workflows[start.workflow_id], state.mint()
             state.add_entry(made, start.message.body, now_ms=now_ms, mark=mark, message=True)
@@ -406,17 +408,7 @@ class MemoryRuns(MemoryReads):
             self._state.add_entry(workflow, cancel.entry, now_ms=now_ms, mark=mark)
             return
         attempt.record = msgspec.structs.replace(found, cancel_requested=True)
-        listener = None if found.holder is None else self._state.listeners.get(found.holder)
-        if listener is not None:
-            listener(
-                AttemptName(
-                    workflow_id=record.workflow_id,
-                    run_id=record.run_id,
-                    event_id=found.event_id,
-                    key=found.key,
-                    attempt=found.attempt,
-                )
-            )
+        self._state.tell_holder(record, found)
 
 
 def _refused(refusal: Refusal, now_ms: int) -> StartRefused:

@@ -232,6 +232,8 @@ class MemoryState:
         workflow = Workflow(head) if old is None else old
         workflow.head = head
         self.workflows[workflow_id] = workflow
+        if run.standalone is not None:
+            return None
         entry = self.add_entry(
             workflow, FirstTask(run_id=run.run_id), now_ms=now_ms, mark=self.mint()
         )
@@ -279,6 +281,19 @@ class MemoryState:
         else:
             self.timers[DueKind.AFTER_CLOSE, *identity] = now_ms
         self.notify(record.workflow_id, closed=True)
+
+    def tell_holder(self, run: RunRecord, found: AttemptRecord) -> None:
+        """Push to who runs an attempt that it shall end."""
+        listener = None if found.holder is None else self.listeners.get(found.holder)
+        if listener is not None:
+            name = AttemptName(
+                workflow_id=run.workflow_id,
+                run_id=run.run_id,
+                event_id=found.event_id,
+                key=found.key,
+                attempt=found.attempt,
+            )
+            listener(name)
 
     def notify(self, workflow_id: WorkflowId, *, closed: bool) -> None:
         """Tell who waits for a close, or for an update and so for a close as well."""

@@ -10,7 +10,7 @@ import msgspec
 from orchestrator.adapters.memory.store_state import MemoryState, RunRecord
 from orchestrator.core.search_attributes import index_entries
 from orchestrator.exceptions import MalformedMessageError
-from orchestrator.ids import TaskQueue
+from orchestrator.ids import TaskQueue, kind_of
 from orchestrator.limits import LIST_PAGE
 from orchestrator.ports.visibility import EVERY_RUN, IndexRow, RunFilter, RunPage
 from orchestrator.wire.options import RunStatus
@@ -71,7 +71,8 @@ def _place(record: RunRecord) -> _Place:
 def _fits(record: RunRecord, wanted: RunFilter) -> bool:
     from_ms, before_ms = wanted.started_from_ms, wanted.started_before_ms
     return (
-        wanted.status in (None, record.status)
+        kind_of(record.workflow_id) is wanted.kind
+        and wanted.status in (None, record.status)
         and wanted.workflow_type in (None, record.started.workflow_type)
         and wanted.task_queue in (None, record.started.task_queue)
         and (from_ms is None or record.started_at_ms >= from_ms)

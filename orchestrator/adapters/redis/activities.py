@@ -10,6 +10,12 @@ from orchestrator.adapters.redis import answers
 from orchestrator.adapters.redis.answers import Part
 from orchestrator.adapters.redis.keys import read_row, row
 from orchestrator.core.adjustments import AdjustAttempt
+from orchestrator.core.standalone import end_of
+from orchestrator.core.standalone_records import (
+    SCHEDULED_EVENT_ID,
+    CancelStandalone,
+    StandaloneEnd,
+)
 from orchestrator.core.transition import (
     AttemptName,
     BeginAttempt,
@@ -22,9 +28,11 @@ from orchestrator.ids import (
     EventId,
     ProcessName,
     RunId,
+    RunKind,
     ShardId,
     TaskQueue,
     WorkflowId,
+    kind_of,
 )
 from orchestrator.ports.store import (
     Adjusted,
@@ -35,10 +43,12 @@ from orchestrator.ports.store import (
     Beaten,
     BeginAnswer,
     Begun,
+    CancelAsked,
     DueKind,
     FinishAnswer,
     Finished,
     Gone,
+    NotOpen,
     Redispatched,
     RetryAt,
     Wake,
@@ -110,7 +120,12 @@ class RedisActivities(Part):
         again = finish.retry or finish.after_reset
         if again is not None:
             fields["failure"] = encode(again.failure).decode()
-        answer = await self._scripts.finish_attempt(self._script_keys(finish.name), fields)
+        keys = self._script_keys(finish.name)
+        if kind_of(finish.name.workflow_id) is RunKind.ACTIVITY:
+            keys, fields["close"] = self._closing(
+                finish.name.workflow_id, finish.name.run_id, end_of(finish.entry)
+            )
+        answer = await self._scripts.finish_attempt(keys, fields)
         if answer.kind == "gone":
             return Gone(now_ms=answer.now_ms)
         if answer.kind == "retry":
@@ -119,6 +134,27 @@ class RedisActivities(Part):
             )
         wake = answers.wake(answer, finish.entry, fields["mark"])
         return Finished(now_ms=answer.now_ms, wake=wake)
+
+    async def cancel_standalone(self, cancel: CancelStandalone) -> CancelAsked | NotOpen:
+        """See `ActivityStore.cancel_standalone`."""
+        identity = (cancel.workflow_id, cancel.run_id)
+        keys, close = self._closing(*identity, cancel.end)
+        requested = cancel.requested
+        fields = self._fields(cancel.workflow_id) | {
+            "run_id": cancel.run_id,
+            "id": str(SCHEDULED_EVENT_ID),
+            "row": row(DueKind.ACTIVITY, *identity, SCHEDULED_EVENT_ID),
+            "requested": {
+                "type": type(requested).__name__,
+                "data": encode(requested).decode(),
+            },
+            "close": close,
+            "process_channel": self._keys.process_channel(),
+        }
+        answer = await self._scripts.cancel_standalone(keys, fields)
+        if answer.kind == "not_open":
+            return answers.not_open(answer)
+        return CancelAsked(closed=answer.kind == "closed", now_ms=answer.now_ms)
 
     async def redispatch(self, redispatch: Redispatch) -> Redispatched | Gone:
         """See `ActivityStore.redispatch`."""
@@ -209,6 +245,14 @@ class RedisActivities(Part):
         rows = (read_row(text.decode(), 0) for text in found)
         activities = (one for one in rows if one.kind is DueKind.ACTIVITY)
         return tuple(dict.fromkeys((one.workflow_id, one.run_id) for one in activities))
+
+    def _closing(
+        self, workflow_id: WorkflowId, run_id: RunId, end: StandaloneEnd
+    ) -> tuple[list[str], dict[str, Any]]:  # Any: what msgpack carries
+        """The keys and the close of a script that may end a standalone activity."""
+        keys = self._keys.for_script(workflow_id, run_id, closed_as=end.status)
+        close = self._close_fields(workflow_id, run_id, end.status)
+        return keys, close | answers.end_fields(end)
 
     def _script_keys(self, name: AttemptName) -> list[str]:
         return self._keys.for_script(name.workflow_id, name.run_id)

@@ -7,8 +7,13 @@ from random import Random
 from typing import Any
 
 from orchestrator.adapters.redis.connection import Connection
-from orchestrator.adapters.redis.keys import Keys
+from orchestrator.adapters.redis.keys import Keys, member, row
 from orchestrator.adapters.redis.scripts import Answer, Scripts
+from orchestrator.core.standalone_records import (
+    SCHEDULED_EVENT_ID,
+    StandaloneActivity,
+    StandaloneEnd,
+)
 from orchestrator.core.transition import ActivityToSchedule, StartMessage, Transition
 from orchestrator.ids import (
     ActivityKey,
@@ -28,7 +33,8 @@ from orchestrator.limits import (
     UPDATE_REPLY_TTL_MS,
     WAKEUP_REPEATS_MS,
 )
-from orchestrator.ports.store import AttemptRecord, AttemptState, Head, NotOpen, Wake
+from orchestrator.ports.store import AttemptRecord, AttemptState, DueKind, Head, NotOpen, Wake
+from orchestrator.units import format_time
 from orchestrator.wire.codec import (
     decode_event,
     decode_inbox_entry,
@@ -100,6 +106,20 @@ class Part:
             "page_entries": INBOX_PAGE_ENTRIES,
         }
 
+    def _close_fields(
+        self, workflow_id: WorkflowId, run_id: RunId, status: RunStatus
+    ) -> dict[str, Any]:  # Any: what msgpack carries
+        """What every script that closes a run takes."""
+        return {
+            "status": status.value,
+            "timeout_row": row(DueKind.RUN_TIMEOUT, workflow_id, run_id),
+            "after_close_row": row(DueKind.AFTER_CLOSE, workflow_id, run_id),
+            "channel": self._keys.closes_channel(workflow_id),
+            "member": member(workflow_id, run_id),
+            "retention_row": row(DueKind.RETENTION, workflow_id, run_id),
+            "retention_ms": self._retention_ms,
+        }
+
     async def _hash(self, key: str) -> dict[str, str]:
         found: list[bytes] = await self._connection.read("HGETALL", key)
         return {found[i].decode(): found[i + 1].decode() for i in range(0, len(found), 2)}
@@ -129,6 +149,37 @@ def scheduled_fields(new: ActivityToSchedule) -> dict[str, str]:
     }
     if new.deadline_ms is not None:
         fields["deadline_ms"] = str(new.deadline_ms)
+    return fields
+
+
+def standalone_fields(new: StandaloneActivity) -> dict[str, Any]:  # Any: what msgpack carries
+    """The activity that a new run is."""
+    fields: dict[str, Any] = {  # Any: as above
+        "id": str(SCHEDULED_EVENT_ID),
+        "type": type(new.scheduled).__name__,
+        "data": encode(new.scheduled).decode(),
+        "key": new.key,
+        "delay_ms": new.delay_ms,
+        "due_in_ms": new.due_in_ms,
+    }
+    if new.deadline_in_ms is not None:
+        fields["deadline_in_ms"] = new.deadline_in_ms
+    return fields
+
+
+def end_fields(end: StandaloneEnd) -> dict[str, Any]:  # Any: what msgpack carries
+    """The events with which a standalone activity closes."""
+    fields: dict[str, Any] = {  # Any: as above
+        "type": type(end.closing).__name__,
+        "data": encode(end.closing).decode(),
+        "nothing_left": True,
+    }
+    if end.started is not None:
+        fields["started"] = {
+            "type": type(end.started).__name__,
+            "time": format_time(end.started_at_ms),
+            "data": encode(end.started).decode(),
+        }
     return fields
 
 

@@ -17,15 +17,19 @@ from orchestrator.ids import (
     OperationId,
     ProcessName,
     RunId,
+    RunKind,
     ShardId,
     TaskQueue,
     WorkflowId,
+    kind_of,
 )
 from orchestrator.ports.store import DueKind, DueRow
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.search_attributes import SearchAttributes
 
 _ATTRIBUTE_VALUE_BYTES = 128
+_KINDS = {RunKind.WORKFLOW: "", RunKind.ACTIVITY: "standalone:"}
+"""What the names of indexes begin with: workflows and standalone activities are listed apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,14 @@ class Keys:
         of which status a script that closes, or deletes, is given."""
         shard = self.shard(workflow_id)
         tag, run = self.of_shard(shard, ""), member(workflow_id, run_id)
+        kind = kind_of(workflow_id)
         successor = run if next_run_id is None else member(workflow_id, next_run_id)
         return [
             *self.for_shard_script(shard),
             *(f"{tag}{name}:{workflow_id}" for name in ("current", "inbox", "seen")),
             *(f"{tag}{name}:{run}" for name in ("run", "history", "activities")),
-            self.index(shard, RunStatus.RUNNING),
-            self.index(shard, closed_as),
+            self.index(shard, RunStatus.RUNNING, kind),
+            self.index(shard, closed_as, kind),
             f"{tag}run:{successor}",
             f"{tag}history:{successor}",
         ]
@@ -79,23 +84,25 @@ class Keys:
         shard = self.shard(workflow_id)
         return self.of_shard(shard, f"reply:{member(workflow_id, RunId(operation_id))}")
 
-    def index(self, shard: ShardId, status: RunStatus) -> str:
-        """The runs of one status, scored by their start."""
+    def index(self, shard: ShardId, status: RunStatus, kind: RunKind = RunKind.WORKFLOW) -> str:
+        """The runs of one kind and status, scored by their start."""
         name = "open" if status is RunStatus.RUNNING else f"closed:{status.value}"
-        return self.of_shard(shard, name)
+        return self.of_shard(shard, f"{_KINDS[kind]}{name}")
 
-    def attribute(self, shard: ShardId, entry: IndexEntry) -> str:
+    def attribute(self, shard: ShardId, entry: IndexEntry, kind: RunKind = RunKind.WORKFLOW) -> str:
         """The runs of one exact value of a search attribute, scored by their start. A long value is
         told by its hash."""
         value = f"={entry.value}"
         if len(value.encode()) > _ATTRIBUTE_VALUE_BYTES:
             value = f"#{sha256(value.encode()).hexdigest()}"
-        return self.of_shard(shard, f"attribute:{entry.type.value}:{_escaped(entry.name)}:{value}")
+        name = f"{entry.type.value}:{_escaped(entry.name)}:{value}"
+        return self.of_shard(shard, f"{_KINDS[kind]}attribute:{name}")
 
     def attributes(self, workflow_id: WorkflowId, attributes: SearchAttributes) -> list[str]:
         """The indexes in which a run of these search attributes stands."""
         shard = self.shard(workflow_id)
-        return [self.attribute(shard, entry) for entry in index_entries(attributes)]
+        kind = kind_of(workflow_id)
+        return [self.attribute(shard, entry, kind) for entry in index_entries(attributes)]
 
     def for_shard_script(self, shard: ShardId) -> list[str]:
         """The first keys of every script: clock, wakeups, timers."""

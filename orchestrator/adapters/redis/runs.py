@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from orchestrator.adapters.redis import answers, indexes
 from orchestrator.adapters.redis.keys import member, notice_of_updates, row
 from orchestrator.adapters.redis.reads import RedisReads
+from orchestrator.core.standalone_records import SCHEDULED_EVENT_ID
 from orchestrator.core.start import first_run_of
 from orchestrator.core.transition import (
     Append,
@@ -288,7 +289,6 @@ class RedisRuns(RedisReads):
             "workflow_type": started.workflow_type,
             "task_queue": started.task_queue,
             "started": {"type": type(started).__name__, "data": encode(started).decode()},
-            "entry": answers.entry_fields(FirstTask(run_id=run.run_id)),
             "token": self._mint(),
             "member": member(workflow_id, run.run_id),
             "timeout_row": row(DueKind.RUN_TIMEOUT, workflow_id, run.run_id),
@@ -299,20 +299,15 @@ class RedisRuns(RedisReads):
         }
         if started.search_attributes:
             fields["search_attributes"] = encode(started.search_attributes).decode()
+        if run.standalone is None:
+            fields["entry"] = answers.entry_fields(FirstTask(run_id=run.run_id))
+        else:
+            fields["standalone"] = answers.standalone_fields(run.standalone) | {
+                "row": row(DueKind.ACTIVITY, workflow_id, run.run_id, SCHEDULED_EVENT_ID)
+            }
         if run.run_timeout_ms is not None:
             fields["run_timeout_ms"] = run.run_timeout_ms
         return fields
-
-    def _close_fields(self, workflow_id: WorkflowId, run_id: RunId, status: RunStatus) -> _Fields:
-        return {
-            "status": status.value,
-            "timeout_row": row(DueKind.RUN_TIMEOUT, workflow_id, run_id),
-            "after_close_row": row(DueKind.AFTER_CLOSE, workflow_id, run_id),
-            "channel": self._keys.closes_channel(workflow_id),
-            "member": member(workflow_id, run_id),
-            "retention_row": row(DueKind.RETENTION, workflow_id, run_id),
-            "retention_ms": self._retention_ms,
-        }
 
     def _forced(
         self, workflow_id: WorkflowId, run_id: RunId, event: ClosingEvent, status: RunStatus

@@ -96,6 +96,10 @@ class Scripts:
         """Scheduled to running, before user code is entered."""
         return await self._call("begin_attempt", keys, fields)
 
+    async def cancel_standalone(self, keys: Sequence[str], fields: Fields) -> Answer:
+        """Ask a standalone activity to end; one that nobody runs ends at once."""
+        return await self._call("cancel_standalone", keys, fields)
+
     async def commit_transition(self, keys: Sequence[str], fields: Fields) -> Answer:
         """Commit one activation of one run, if the run has not moved."""
         return await self._call("commit_transition", keys, fields)
@@ -179,6 +183,7 @@ _NAMES = (
     "answer_row",
     "append_entry",
     "begin_attempt",
+    "cancel_standalone",
     "commit_transition",
     "delete_run",
     "enter_limits",
@@ -205,6 +210,7 @@ _OF_ATTEMPTS = frozenset(
     {
         "adjust_attempt",
         "begin_attempt",
+        "cancel_standalone",
         "commit_transition",
         "finish_attempt",
         "heartbeat_attempt",

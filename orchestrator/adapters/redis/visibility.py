@@ -18,7 +18,7 @@ from orchestrator.adapters.redis.connection import Connection
 from orchestrator.adapters.redis.keys import read_member
 from orchestrator.core.search_attributes import index_entries
 from orchestrator.exceptions import MalformedMessageError
-from orchestrator.ids import ShardId, TaskQueue
+from orchestrator.ids import RunKind, ShardId, TaskQueue
 from orchestrator.limits import LIST_CHUNK, LIST_PAGE, LIST_SCAN_MAX
 from orchestrator.ports.visibility import EVERY_RUN, IndexRow, RunFilter, RunPage
 from orchestrator.wire.codec import search_attributes_decoder
@@ -73,7 +73,7 @@ class RedisVisibility(Part):
         """See `VisibilityStore.count_runs`."""
         if not wanted.is_of_status_only:
             return await self._count_one_by_one(wanted)
-        counts = await self._count_all()
+        counts = await self._count_all(wanted.kind)
         return {
             status: count if wanted.status in (None, status) else 0
             for status, count in counts.items()
@@ -89,11 +89,11 @@ class RedisVisibility(Part):
                 return counts
             page = await self.list_page(wanted, limit=LIST_PAGE, cursor=page.cursor)
 
-    async def _count_all(self) -> Mapping[RunStatus, int]:
+    async def _count_all(self, kind: RunKind) -> Mapping[RunStatus, int]:
         statuses, shards = tuple(RunStatus), range(self._keys.shards)
         counts = await asyncio.gather(
             *(
-                self._connection.read("ZCARD", self._keys.index(ShardId(shard), status))
+                self._connection.read("ZCARD", self._keys.index(ShardId(shard), status, kind))
                 for status in statuses
                 for shard in shards
             )
@@ -107,10 +107,11 @@ class RedisVisibility(Part):
         """The keys to look into. Open runs first: who closes meanwhile is met twice, not never."""
         if wanted.attributes:
             shards = (ShardId(shard) for shard in range(self._keys.shards))
-            return [self._keys.attribute(shard, wanted.attributes[0]) for shard in shards]
+            first = wanted.attributes[0]
+            return [self._keys.attribute(shard, first, wanted.kind) for shard in shards]
         statuses = tuple(RunStatus) if wanted.status is None else (wanted.status,)
         return [
-            self._keys.index(ShardId(shard), status)
+            self._keys.index(ShardId(shard), status, wanted.kind)
             for status in sorted(statuses, key=lambda one: one is not RunStatus.RUNNING)
             for shard in range(self._keys.shards)
         ]

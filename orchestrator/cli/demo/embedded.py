@@ -135,7 +135,8 @@ class _EmbeddedWorker:
         @wraps(function)
         async def run(*args: Any) -> Any:  # Any: as above
             info = activity.info()
-            name = ActivityName(info.workflow_id, info.workflow_run_id, info.scheduled_event_id)
+            workflow_id, run_id = info.workflow_id or "", info.workflow_run_id or ""
+            name = ActivityName(workflow_id, run_id, info.scheduled_event_id)
             self._owners[name, info.attempt] = self.number
             return await function(*args)
 

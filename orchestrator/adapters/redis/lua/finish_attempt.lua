@@ -2,13 +2,17 @@
 -- finish_attempt.lua: end an attempt: the retry when it may be, else the entry.
 -- KEYS: clock, wakeups, timers, current, inbox, seen, run, history, activities, open, closed, next run, next history
 -- ARGV[1]: a msgpack map of workflow_id, run_id, id, key, attempt, row, due_only, entry, mark,
---   first_repeat_ms; optional token, retry_ms, failure, waiting_too, reset_ms
+--   first_repeat_ms; optional token, retry_ms, failure, waiting_too, reset_ms, close
+-- With a.close the activity is a standalone one: its run closes where another's gets the entry.
 -- Returns: finished | retry | gone
 -- Invariants: every check stands before the first write; absent records are not re-created.
 local head = hash(CURRENT)
 local record = read_record(head)
 if not record then
   redis.call('ZREM', TIMERS, a.row)
+  if a.close and a.token and head.run_id == a.run_id and head.token == a.token then
+    return answer{kind = 'finished'}
+  end
   return answer{kind = 'gone'}
 end
 local again = a.token ~= nil and record.ended_token == a.token
@@ -40,6 +44,10 @@ if retry_ms and not record.cancel and (not deadline or now + retry_ms < deadline
   store(record, changes)
   redis.call('ZADD', TIMERS, at, a.row)
   return answer{kind = 'retry', due_at_ms = now + retry_ms}
+end
+if a.close then
+  close_standalone(head, a.close, a.token or a.mark)
+  return answer{kind = 'finished'}
 end
 store(record, {state = 'done', ended_token = a.token or '', token = a.token or '', holder = '', detached = ''})
 redis.call('ZREM', TIMERS, a.row)

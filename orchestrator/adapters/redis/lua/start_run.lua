@@ -63,7 +63,20 @@ if head.run_id then
     force(head, a.close, a.run.token)
   end
 end
+-- A standalone activity has a record and a row from its first moment, and never an inbox.
+local function schedule(made, one)
+  local at = now + one.delay_ms
+  write_event(NEXT_HISTORY, {type = one.type, time = iso(now), data = one.data}, tonumber(one.id))
+  set_head(made, {last_event_id = one.id})
+  local record = {state = 'scheduled', key = one.key, attempt = '1', scheduled_at_ms = int(at),
+    attempt_scheduled_at_ms = int(at), dispatches = '0', losses = '0'}
+  if one.delay_ms > 0 then record.state, record.attempt, record.retry_at_ms = 'backing_off', '0', int(at) end
+  if one.deadline_in_ms then record.deadline_ms = int(at + one.deadline_in_ms) end
+  for name, value in pairs(record) do redis.call('HSET', ACTIVITIES, one.id .. '.' .. name, value) end
+  redis.call('ZADD', TIMERS, int(one.delay_ms > 0 and at or now + one.due_in_ms), one.row)
+end
 local woken, number, made = make_run(head, a.run, NEXT_RUN, NEXT_HISTORY)
+if a.run.standalone then schedule(made, a.run.standalone) end
 if message then
   add_entry(made, message.entry)
   remember(made, message.operation_id, message.seen_max)
