@@ -1,4 +1,5 @@
-"""`orchestrator activity`: end, pause, reset or change a pending activity of a workflow."""
+"""`orchestrator activity`: end, pause, reset or change a pending activity; start one without a
+workflow, and what goes with it (see `standalone` beside this)."""
 
 from __future__ import annotations
 
@@ -12,12 +13,21 @@ from cyclopts import App, Parameter
 
 from orchestrator.cli.exits import CommandError
 from orchestrator.cli.options import Connection, Flag, connected
+from orchestrator.cli.standalone import cancel, result, start, terminate
+from orchestrator.cli.standalone_listing import count, describe, list_
 from orchestrator.cli.workflows import RunId, Seconds
 
 if TYPE_CHECKING:
     from orchestrator.client import AsyncActivityHandle
 
-activity = App(name="activity", help="End, pause, reset or change a pending activity.")
+_NO_WORKFLOW = "{}"
+"""Stands for the workflow id of an activity that has none; no workflow can have this one."""
+activity = App(
+    name="activity",
+    help="Activities: change pending ones; start, see and end those without a workflow.",
+)
+for command in (start, result, describe, list_, count, cancel, terminate):
+    activity.command(command)
 Result = Annotated[
     str | None, Parameter(name="--result", help="As JSON; default: nothing.", show_default=False)
 ]
@@ -38,7 +48,7 @@ async def complete(
     Parameters
     ----------
     workflow_id
-        Whose activity it is.
+        Whose activity it is; {} for one without a workflow.
     activity_id
         As `describe` shows it.
     """
@@ -64,7 +74,7 @@ async def fail(
     Parameters
     ----------
     workflow_id
-        Whose activity it is.
+        Whose activity it is; {} for one without a workflow.
     activity_id
         As `describe` shows it.
     message
@@ -90,7 +100,7 @@ async def pause(
     Parameters
     ----------
     workflow_id
-        Whose activity it is.
+        Whose activity it is; {} for one without a workflow.
     activity_id
         As `describe` shows it.
     """
@@ -114,7 +124,7 @@ async def unpause(
     Parameters
     ----------
     workflow_id
-        Whose activity it is.
+        Whose activity it is; {} for one without a workflow.
     activity_id
         As `describe` shows it.
     reset_attempts
@@ -142,7 +152,7 @@ async def reset(
     Parameters
     ----------
     workflow_id
-        Whose activity it is.
+        Whose activity it is; {} for one without a workflow.
     activity_id
         As `describe` shows it.
     keep_paused
@@ -174,7 +184,7 @@ async def update_options(
     Parameters
     ----------
     workflow_id
-        Whose activity it is.
+        Whose activity it is; {} for one without a workflow.
     activity_id
         As `describe` shows it.
     task_queue
@@ -207,7 +217,9 @@ async def _pending(
 ) -> AsyncGenerator[AsyncActivityHandle, None]:
     async with connected(connection) as client:
         yield client.get_async_activity_handle(
-            workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
+            workflow_id=None if workflow_id == _NO_WORKFLOW else workflow_id,
+            run_id=run_id,
+            activity_id=activity_id,
         )
 
 

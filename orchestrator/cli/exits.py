@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import cast
 
 from orchestrator.exceptions import (
+    ActivityAlreadyStartedError,
     ConversionError,
     InvalidNameError,
     MisconfiguredError,
@@ -27,7 +28,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     FAILED = 1
-    """The workflow ended badly, a check found a problem, or an operation was refused."""
+    """What was waited for ended badly, a check found a problem, or an operation was refused."""
     USAGE = 2
     """The command line, a setting, the app module or the servers' set-up is wrong: the same again
     cannot work."""
@@ -38,7 +39,7 @@ class ExitCode(IntEnum):
     TIMED_OUT = 5
     """What was waited for did not happen in time."""
     CONFLICT = 6
-    """The workflow id is taken."""
+    """The workflow id, or activity id, is taken."""
     BUG = 70
     """An error nobody foresaw; `--debug` shows where."""
     INTERRUPTED = 130
@@ -80,7 +81,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
             return _OF_STATUS.get(status, ExitCode.FAILED)
         case UnavailableError():
             return ExitCode.UNAVAILABLE
-        case WorkflowAlreadyStartedError():
+        case WorkflowAlreadyStartedError() | ActivityAlreadyStartedError():
             return ExitCode.CONFLICT
         case InvalidNameError() | MisconfiguredError() | ConversionError() | PayloadTooLargeError():
             return ExitCode.USAGE

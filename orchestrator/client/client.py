@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-from orchestrator.client.activity_calls import StandaloneActivityCalls
+from orchestrator.client.activity_method_calls import StandaloneMethodCalls
 from orchestrator.client.activity_operations import ActivityIds
 from orchestrator.client.async_activities import AsyncActivityHandle
 from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutionStatus, status_of
@@ -39,7 +39,7 @@ _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
 
 
-class Client(UpdateWithStartCalls, StandaloneActivityCalls):
+class Client(UpdateWithStartCalls, StandaloneMethodCalls):
     """A connection to both servers, for one event loop. Use it as `async with`, or `close` it."""
 
     def __init__(

@@ -15,6 +15,7 @@ from orchestrator.client import (
     ActivityExecutionStatus,
     ActivityFailureError,
     ActivityHandle,
+    ActivityStartOptions,
     Client,
     Interceptor,
     OutboundInterceptor,
@@ -171,6 +172,21 @@ async def test_an_activity_is_started_by_its_name(shop: Shop) -> None:
         "stamp", args=["card"], id="a", task_queue=QUEUE, schedule_to_close_timeout=MINUTE
     )
     assert found == "card stamped"
+
+
+async def test_classes_and_methods_are_started_too(shop: Shop) -> None:
+    @activity.defn
+    class Fold:
+        async def __call__(self, times: int) -> str:
+            return f"folded {times}"
+
+    options = ActivityStartOptions(id="a", task_queue="fold", start_to_close_timeout=MINUTE)
+    async with Worker(shop.client, task_queue="fold", activities=[Fold()]):
+        assert await shop.client.execute_activity_class(Fold, 2, **options) == "folded 2"
+    by_method = await shop.client.start_activity_method(
+        Press.stamp, "card", id="b", task_queue=QUEUE, start_to_close_timeout=MINUTE
+    )
+    assert await by_method.result() == "card stamped"
 
 
 async def test_its_info_tells_of_no_workflow(shop: Shop) -> None:
