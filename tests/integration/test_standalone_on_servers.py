@@ -16,10 +16,12 @@ import pytest
 import redis.asyncio
 
 from orchestrator import activity
+from orchestrator.adapters.redis import acl
 from orchestrator.client import (
     ActivityExecutionStatus,
     ActivityFailureError,
     ActivityHandle,
+    ActivityStartOptions,
     Client,
 )
 from orchestrator.common import (
@@ -37,7 +39,7 @@ from orchestrator.exceptions import (
     TerminatedError,
     TimeoutError,
 )
-from orchestrator.ids import ActivityKey
+from orchestrator.ids import ActivityKey, Namespace
 from orchestrator.worker import Worker
 from tests.integration.programs import Program, until
 
@@ -94,6 +96,15 @@ async def failure_of(handle: ActivityHandle[Any]) -> BaseException | None:
     with pytest.raises(ActivityFailureError) as raised:
         await handle.result(rpc_timeout=timedelta(seconds=60))
     return raised.value.cause
+
+
+async def running(handle: ActivityHandle[Any]) -> None:
+    """Return when its code has begun."""
+    for _ in range(1_000):
+        if (await handle.describe()).run_state == "running":
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("nobody began it")
 
 
 async def test_an_activity_costs_three_scripts_and_one_message(
@@ -195,10 +206,7 @@ async def test_code_that_runs_is_ended(
         start_to_close_timeout=MINUTE,
         heartbeat_timeout=timedelta(seconds=30),
     )
-    for _ in range(1_000):
-        if (await handle.describe()).run_state == "running":
-            break
-        await asyncio.sleep(0.02)
+    await running(handle)
     await getattr(handle, word)()
     assert isinstance(await failure_of(handle), kind)
 
@@ -297,3 +305,39 @@ async def test_an_activity_of_a_killed_worker_runs_elsewhere(
         assert await handle.result(rpc_timeout=timedelta(minutes=2)) == 2
         assert (await handle.describe()).attempt == 2
     assert [attempt for attempt, _ in rows()] == ["1", "2"]
+
+
+async def test_the_rights_of_a_client_suffice(
+    client: Client, redis_url: str, amqp_url: str, random_namespace: str
+) -> None:
+    name = f"client-of-{random_namespace}"
+    async with redis.asyncio.Redis.from_url(redis_url) as admin:
+        rules = acl.rules("client", Namespace(random_namespace))
+        await admin.acl_setuser(name, enabled=True, passwords=["+secret"])
+        await admin.execute_command("ACL", "SETUSER", name, *rules)
+        try:
+            async with await Client.connect(
+                broker=amqp_url,
+                store=redis_url.replace("://", f"://{name}:secret@"),
+                namespace=random_namespace,
+                settings={"shards": 2},
+            ) as limited:
+                options = ActivityStartOptions(
+                    id="a", task_queue=QUEUE, start_to_close_timeout=MINUTE
+                )
+                assert await limited.execute_activity(stamp, "x", **options) == "x stamped"
+                for word, kind in (("cancel", CancelledError), ("terminate", TerminatedError)):
+                    handle = await limited.start_activity(
+                        hold, heartbeat_timeout=timedelta(seconds=30), **options
+                    )
+                    await running(handle)
+                    await getattr(handle, word)()
+                    assert isinstance(await failure_of(handle), kind)
+                delayed = await limited.start_activity(
+                    stamp, "x", start_delay=timedelta(hours=1), **options
+                )
+                await delayed.cancel()
+                assert isinstance(await failure_of(delayed), CancelledError)
+                assert len([one async for one in limited.list_activities()]) == 4
+        finally:
+            await admin.acl_deluser(name)

@@ -5,7 +5,8 @@ call and those its code sends by itself, nothing else. Keys and channels are tho
 
     worker   workflow and activity workers, with the duties of the engine
     engine   the duties alone; its scripts are the workers'
-    client   clients of this package: start, signal, query, cancel, resume, list, wait
+    client   clients of this package: start, signal, query, cancel, resume, list, wait; the same
+             of standalone activities
     viewer   people who look: reads, and no writes
     health   PING, for health checks
 
@@ -61,7 +62,8 @@ _ROLES: Mapping[str, _Role] = {
     "engine": _WORKER,
     "client": _Role(
         commands=(*_CONNECTING, *_SCRIPTING, *_OPENING, *_READING, *_LISTENING),
-        scripts=("start_run", "append_entry", "force_close", "move_row"),
+        scripts=("start_run", "append_entry", "force_close", "move_row", "cancel_standalone"),
+        processes=True,  # who runs a standalone activity is told of its cancel by who asks for it
         closes=True,
     ),
     "viewer": _Role(commands=(*_CONNECTING, *_READING, *_LOOKING, *_LOOKING_DEEPER), keys="%R~"),
@@ -112,7 +114,8 @@ def _called_by(scripts: tuple[str, ...] | None) -> frozenset[str]:
     folder = files("orchestrator.adapters.redis") / "lua"
     if scripts == ():
         return frozenset()
-    wanted = None if scripts is None else {"steps.inc", *(f"{name}.lua" for name in scripts)}
+    shared = ("steps.inc", "attempts.inc")
+    wanted = None if scripts is None else {*shared, *(f"{name}.lua" for name in scripts)}
     sources = [
         source.read_text(encoding="utf-8")
         for source in folder.iterdir()
