@@ -82,9 +82,12 @@ class ActivityExecutionDescription(ActivityExecution):
     run_state: str | None
     """One of scheduled, running, backing_off while it is open."""
     attempt: int
-    """From 1; 0 while a start delay lasts, or when it ended before any."""
+    """From 1; 0 while a start delay lasts. Of a closed one: the attempt that ran when it ended, 0
+    if none did."""
     paused: bool
     """No attempt begins until an operator lets it."""
+    limited_by: str | None
+    """The rate limit whose turn it waits for: `key …`, `type …` or `queue`."""
     cancel_requested: bool
     canceled_reason: str | None
     last_started_time: datetime | None
@@ -159,6 +162,7 @@ async def description_of(
         run_state=None if record is None else record.state.value,
         attempt=(started.attempt if started else 0) if record is None else record.attempt,
         paused=record is not None and record.paused,
+        limited_by=None if record is None else record.limited_by,
         cancel_requested=requested is not None,
         canceled_reason=None if requested is None else requested.reason or None,
         last_started_time=_datetime(started_at_ms),

@@ -39,6 +39,7 @@ async def test_an_activity_is_started_seen_and_its_result_printed(shop: Shell) -
     assert (found["status"], found["attempt"], found["run_state"]) == ("COMPLETED", 1, None)
 
 
+@pytest.mark.slow
 async def test_one_that_waits_is_listed_paused_cancelled_and_terminated(shell: Shell) -> None:
     for name in ("a", "b"):
         await shell(*START, "--id", name, "--input", '"Ada"')

@@ -361,6 +361,28 @@ async def test_it_is_paused_and_goes_on(shop: Shop) -> None:
     assert await handle.result() == "letter stamped"
 
 
+async def test_rates_hold_it_back_and_are_shown(shop: Shop) -> None:
+    options = ActivityStartOptions(
+        id="a",
+        task_queue="rated",
+        start_to_close_timeout=MINUTE,
+        priority=Priority(fairness_key="acme"),
+    )
+    async with Worker(
+        shop.client,
+        task_queue="rated",
+        activities=[shop.press.stamp],
+        max_activities_per_second_per_key=0.001,
+    ):
+        await shop.client.execute_activity(shop.press.stamp, "letter", **options)
+        handle = await shop.client.start_activity(shop.press.stamp, "card", **options)
+        found = await shop.until(handle, "backing_off")
+        assert found.limited_by == "key acme"
+        assert await handle.result() == "card stamped"
+    first, second = (info.started_time for info in shop.press.infos)
+    assert second - first >= timedelta(seconds=1_000)
+
+
 async def test_its_options_are_changed_while_it_waits(shop: Shop) -> None:
     handle = await shop.stamp(task_queue="nobody")
     operator = shop.client.get_async_activity_handle(activity_id="a")
