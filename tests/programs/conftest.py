@@ -9,17 +9,20 @@ from types import ModuleType
 
 import pytest
 
-from orchestrator.client import Client, WorkflowHandle
+from orchestrator.client import Client
 from orchestrator.client import Interceptor as ClientInterceptor
 from orchestrator.converter import DataConverter
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Interceptor, Replayer, Worker
+from orchestrator.worker import Worker
+from tests.replayed import every_history_is_replayed
+
+__all__ = ["every_history_is_replayed"]
 
 QUEUE = "programs"
 
 
 class Stage:
-    """Runs programs, and replays what they did."""
+    """Runs programs."""
 
     def __init__(self, environment: WorkflowEnvironment) -> None:
         self.environment = environment
@@ -42,10 +45,9 @@ class Stage:
 
     @asynccontextmanager
     async def playing(self, program: ModuleType) -> AsyncIterator[Client]:
-        """A worker of the program runs inside; its runs are replayed at the end."""
+        """A worker of the program runs inside."""
         workflows: Sequence[type] = program.WORKFLOWS
         activities: Sequence[Callable[..., object]] = program.ACTIVITIES
-        links = [one for one in self.client.interceptors if isinstance(one, Interceptor)]
         with ThreadPoolExecutor(2) as threads:
             async with Worker(
                 self.client,
@@ -55,16 +57,6 @@ class Stage:
                 activity_executor=threads,
             ):
                 yield self.client
-        replayer = Replayer(
-            workflows=workflows,
-            data_converter=self.client.data_converter,
-            interceptors=links,
-        )
-        async for run in self.client.list_workflows():
-            handle: WorkflowHandle[object, object] = self.client.get_workflow_handle(
-                run.id, run_id=run.run_id
-            )
-            await replayer.replay_workflow(await handle.fetch_history())
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An environment that skips time, with a worker on it."""
+"""A worker of the folder's workflows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from orchestrator.client import Client
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
 from tests.engine.client.workflows import ACTIVITIES, QUEUE, WORKFLOWS
-
-
-@pytest.fixture
-async def env() -> AsyncIterator[WorkflowEnvironment]:
-    async with await WorkflowEnvironment.start_time_skipping() as made:
-        yield made
 
 
 @pytest.fixture

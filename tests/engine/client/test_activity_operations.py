@@ -14,7 +14,8 @@ from orchestrator.client import AsyncActivityHandle, PendingActivity, WorkflowHa
 from orchestrator.common import RetryPolicy
 from orchestrator.exceptions import ApplicationError, RPCError, RPCStatusCode
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Replayer, Worker
+from orchestrator.worker import Worker
+from tests.engine.conftest import a_while
 
 QUEUE, OTHER = "press", "other-press"
 
@@ -60,7 +61,7 @@ class Stamp:
             start_to_close_timeout=timedelta(hours=1),
             heartbeat_timeout=timedelta(seconds=options.get("beat", 600)),
             retry_policy=RetryPolicy(
-                initial_interval=timedelta(seconds=options.get("interval", 60)),
+                initial_interval=timedelta(seconds=options.get("interval", 0.2)),
                 backoff_coefficient=1,
                 maximum_attempts=int(options.get("attempts", 0)),
             ),
@@ -83,71 +84,70 @@ class Shop:
         return one
 
     async def until(self, state: str) -> PendingActivity:
-        for _ in range(1_000):
+        for _ in range(100_000):
             found = await self.env.client.get_workflow_handle("w").describe()
             if [one.state for one in found.pending_activities] == [state]:
                 return found.pending_activities[0]
             await asyncio.sleep(0.001)
         raise AssertionError(f"it is not {state}")
 
-    async def ended(self, handle: WorkflowHandle[Any, str]) -> str:
-        result = await handle.result()
-        await Replayer(workflows=[Stamp]).replay_workflow(await handle.fetch_history())
-        return result
+    async def paused(self) -> list[int]:
+        """Pause it between two attempts; the attempts so far."""
+        await self.stamp.pause()
+        assert (await self.until("backing_off")).paused
+        return self.press.attempts
 
 
 @pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
+async def shop(env: WorkflowEnvironment) -> AsyncIterator[Shop]:
     press = Press()
-    async with await WorkflowEnvironment.start_time_skipping() as env:
-        worker = Worker(
-            env.client,
-            task_queue=QUEUE,
-            workflows=[Stamp],
-            activities=[press.stamp],
-            max_heartbeat_throttle_interval=timedelta(milliseconds=10),
-        )
-        async with worker:
-            yield Shop(env, press)
+    async with Worker(
+        env.client,
+        task_queue=QUEUE,
+        workflows=[Stamp],
+        activities=[press.stamp],
+        max_heartbeat_throttle_interval=timedelta(milliseconds=10),
+    ):
+        yield Shop(env, press)
 
 
 async def test_a_paused_activity_is_not_tried_again_until_it_is_unpaused(shop: Shop) -> None:
     shop.press.fails = True
     handle = await shop.begin()
     await shop.until("backing_off")
-    await shop.stamp.pause()
-    assert (await shop.pending()).paused
-    await shop.env.sleep(3_600)
-    assert shop.press.attempts == [1]
+    seen = await shop.paused()
+    await a_while(shop.env)
+    assert shop.press.attempts == seen
     shop.press.fails = False
     await shop.stamp.unpause()
-    assert await shop.ended(handle) == "stamped at attempt 2 of press"
+    assert await handle.result() == f"stamped at attempt {seen[-1] + 1} of press"
 
 
 async def test_unpaused_it_may_count_anew_and_forget_its_heartbeats(shop: Shop) -> None:
     shop.press.fails = True
     handle = await shop.begin()
     await shop.until("backing_off")
-    await shop.stamp.pause()
+    await shop.paused()
     shop.press.fails = False
     await shop.stamp.unpause(reset_attempts=True, reset_heartbeat=True)
-    assert await shop.ended(handle) == "stamped at attempt 1 of press"
+    assert await handle.result() == "stamped at attempt 1 of press"
     assert shop.press.infos[-1].heartbeat_details == []
 
 
-async def test_what_is_paused_before_it_begins_begins_when_it_may(shop: Shop) -> None:
-    async with await WorkflowEnvironment.start_time_skipping() as env:
-        press = Press()
-        alone = Shop(env, press)
-        async with Worker(env.client, task_queue=QUEUE, workflows=[Stamp]):
-            handle = await alone.begin()
-            await alone.until("scheduled")
-            await alone.stamp.pause()
-            async with Worker(env.client, task_queue=QUEUE, activities=[press.stamp]):
-                await env.sleep(600)
-                assert press.attempts == []
-                await alone.stamp.unpause()
-                assert await alone.ended(handle) == "stamped at attempt 1 of press"
+async def test_what_is_paused_before_it_begins_begins_when_it_may(
+    env: WorkflowEnvironment,
+) -> None:
+    press = Press()
+    alone = Shop(env, press)
+    async with Worker(env.client, task_queue=QUEUE, workflows=[Stamp]):
+        handle = await alone.begin()
+        await alone.until("scheduled")
+        await alone.stamp.pause()
+        async with Worker(env.client, task_queue=QUEUE, activities=[press.stamp]):
+            await a_while(env)
+            assert press.attempts == []
+            await alone.stamp.unpause()
+            assert await handle.result() == "stamped at attempt 1 of press"
 
 
 async def test_an_attempt_that_runs_is_told_of_a_pause_by_its_heartbeat(shop: Shop) -> None:
@@ -159,7 +159,7 @@ async def test_an_attempt_that_runs_is_told_of_a_pause_by_its_heartbeat(shop: Sh
     with pytest.raises(Exception, match="shall end"):
         await shop.stamp.heartbeat()
     shop.press.go_on.set()
-    assert await shop.ended(handle) == "stamped at attempt 1 of press"
+    assert await handle.result() == "stamped at attempt 1 of press"
 
 
 @pytest.mark.parametrize("act", ["pause", "reset"])
@@ -171,7 +171,7 @@ async def test_code_that_heartbeats_is_told_and_its_attempt_is_not_the_last(
     await shop.until("running")
     shop.press.waits = False
     await getattr(shop.stamp, act)()
-    for _ in range(2_000):
+    for _ in range(100_000):
         if shop.press.told:
             break
         await asyncio.sleep(0.001)
@@ -179,10 +179,10 @@ async def test_code_that_heartbeats_is_told_and_its_attempt_is_not_the_last(
     assert told == activity.ActivityCancellationDetails(paused=act == "pause", reset=act == "reset")
     if act == "pause":
         assert (await shop.until("backing_off")).last_failure is not None
-        await shop.env.sleep(600)
+        await a_while(shop.env)
         await shop.stamp.unpause()
     number = 2 if act == "pause" else 1
-    assert await shop.ended(handle) == f"stamped at attempt {number} of press"
+    assert await handle.result() == f"stamped at attempt {number} of press"
 
 
 async def test_a_reset_begins_at_once_what_waits_for_its_retry(shop: Shop) -> None:
@@ -191,20 +191,20 @@ async def test_a_reset_begins_at_once_what_waits_for_its_retry(shop: Shop) -> No
     await shop.until("backing_off")
     shop.press.fails = False
     await shop.stamp.reset()
-    assert await shop.ended(handle) == "stamped at attempt 1 of press"
+    assert await handle.result() == "stamped at attempt 1 of press"
 
 
 async def test_a_reset_may_leave_it_paused(shop: Shop) -> None:
     shop.press.fails = True
     handle = await shop.begin()
     await shop.until("backing_off")
-    await shop.stamp.pause()
+    seen = await shop.paused()
     await shop.stamp.reset(keep_paused=True)
-    await shop.env.sleep(3_600)
-    assert shop.press.attempts == [1]
+    await a_while(shop.env)
+    assert shop.press.attempts == seen
     shop.press.fails = False
     await shop.stamp.unpause()
-    assert await shop.ended(handle) == "stamped at attempt 1 of press"
+    assert await handle.result() == "stamped at attempt 1 of press"
 
 
 async def test_a_reset_gives_the_last_attempt_that_runs_a_successor(shop: Shop) -> None:
@@ -215,7 +215,7 @@ async def test_a_reset_gives_the_last_attempt_that_runs_a_successor(shop: Shop) 
     await shop.stamp.fail(ApplicationError("jammed"))
     shop.press.waits = False
     shop.press.go_on.set()
-    assert await shop.ended(handle) == "stamped at attempt 1 of press"
+    assert await handle.result() == "stamped at attempt 1 of press"
     assert shop.press.attempts == [1, 1]
 
 
@@ -232,7 +232,7 @@ async def test_changed_options_move_it_to_other_workers(shop: Shop) -> None:
             retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1)),
         )
         assert (await shop.pending()).task_queue == OTHER
-        assert await shop.ended(handle) == "stamped at attempt 2 of other-press"
+        assert await handle.result() == "stamped at attempt 2 of other-press"
     (info,) = other.infos
     assert info.start_to_close_timeout == timedelta(seconds=7)
     assert info.heartbeat_timeout == timedelta(seconds=600)
@@ -241,16 +241,16 @@ async def test_changed_options_move_it_to_other_workers(shop: Shop) -> None:
 
 async def test_restored_options_are_those_of_its_event(shop: Shop) -> None:
     shop.press.fails = True
-    handle = await shop.begin(interval=1)
+    handle = await shop.begin()
     await shop.until("backing_off")
-    await shop.stamp.pause()
+    seen = await shop.paused()
     await shop.stamp.update_options(task_queue=OTHER)
     await shop.stamp.update_options(
         restore_original=True, schedule_to_close_timeout=timedelta(hours=9)
     )
     shop.press.fails = False
     await shop.stamp.unpause()
-    assert await shop.ended(handle) == "stamped at attempt 2 of press"
+    assert await handle.result() == f"stamped at attempt {seen[-1] + 1} of press"
     assert shop.press.infos[-1].schedule_to_close_timeout == timedelta(hours=9)
 
 

@@ -24,9 +24,9 @@ from orchestrator.exceptions import (
     WorkflowAlreadyStartedError,
 )
 from orchestrator.testing import WorkflowEnvironment
-from tests.engine.client.test_updates import QUEUE, Cart, client, env, worker_of
+from tests.engine.client.test_updates import QUEUE, Cart, client, worker_of
 
-__all__ = ["client", "env"]
+__all__ = ["client"]
 
 USE, FAIL = WorkflowIDConflictPolicy.USE_EXISTING, WorkflowIDConflictPolicy.FAIL
 TERMINATE = WorkflowIDConflictPolicy.TERMINATE_EXISTING
@@ -140,7 +140,8 @@ async def test_a_signal_with_start_does_not_end_the_delay_and_a_later_one_does(
 async def test_a_run_that_has_fallen_behind_takes_no_signal_with_a_start(
     env: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.adapters.memory.store_runs.INBOX_ENTRIES_MAX", 1)
+    for module in ("memory.store_runs", "redis.runs", "redis.answers"):
+        monkeypatch.setattr(f"orchestrator.adapters.{module}.INBOX_ENTRIES_MAX", 1)
     await env.client.start_workflow(Cart.run, 1, id="cart", task_queue=QUEUE)
     with pytest.raises(RPCError) as caught:
         await env.client.start_workflow(
@@ -280,6 +281,7 @@ async def test_an_update_that_a_closed_run_left_unfinished_starts_a_new_run(
     assert update.workflow_run_id != first.result_run_id
 
 
+@pytest.mark.memory_only("servers may take longer than its time-out to hear of the start")
 async def test_a_time_out_leaves_run_and_update(env: WorkflowEnvironment) -> None:
     operation = starting()
     with pytest.raises(WorkflowUpdateRPCTimeoutOrCancelledError):

@@ -18,7 +18,8 @@ from orchestrator.client import (
 from orchestrator.common import WorkflowIDConflictPolicy
 from orchestrator.exceptions import ActivityError
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Interceptor, Replayer, Worker
+from orchestrator.worker import Interceptor, Worker
+from tests.engine.conftest import OpenEnv
 from tests.engine.interceptors.watched import (
     ACTIVITIES,
     QUEUE,
@@ -31,29 +32,32 @@ from tests.engine.interceptors.watched import (
 )
 
 
-@asynccontextmanager
-async def environment(
-    *links: Watching, more: Sequence[Interceptor] = ()
-) -> AsyncIterator[WorkflowEnvironment]:
-    """A client with `links`, whose worker has `more` beside; every run is replayed at the end."""
-    async with await WorkflowEnvironment.start_time_skipping(interceptors=links) as env:
+@pytest.fixture
+def environment(open_env: OpenEnv) -> OpenEnv:
+    """Opens environments with links around the client, and a worker that has `more` beside."""
+
+    @asynccontextmanager
+    async def opening(
+        *links: Watching, more: Sequence[Interceptor] = ()
+    ) -> AsyncIterator[WorkflowEnvironment]:
         with ThreadPoolExecutor(100) as threads:
-            async with Worker(
-                env.client,
-                task_queue=QUEUE,
-                workflows=WORKFLOWS,
-                activities=ACTIVITIES,
-                activity_executor=threads,
-                interceptors=more,
+            async with (
+                open_env(interceptors=links) as env,
+                Worker(
+                    env.client,
+                    task_queue=QUEUE,
+                    workflows=WORKFLOWS,
+                    activities=ACTIVITIES,
+                    activity_executor=threads,
+                    interceptors=more,
+                ),
             ):
                 yield env
-        replayer = Replayer(workflows=WORKFLOWS, interceptors=[*links, *more])
-        async for run in env.client.list_workflows():
-            handle = env.client.get_workflow_handle(run.id, run_id=run.run_id)
-            await replayer.replay_workflow(await handle.fetch_history())
+
+    return opening
 
 
-async def test_every_call_passes_each_link_outermost_first() -> None:
+async def test_every_call_passes_each_link_outermost_first(environment: OpenEnv) -> None:
     seen: list[str] = []
     async with environment(Watching("a", seen), Watching("b", seen)) as env:
         handle = await env.client.start_workflow(Talk.run, "Ada", id="t", task_queue=QUEUE)
@@ -79,7 +83,7 @@ async def test_every_call_passes_each_link_outermost_first() -> None:
     assert seen[-2:] == ["b query count 5", "a query count 5"]
 
 
-async def test_updates_pass_with_their_validators() -> None:
+async def test_updates_pass_with_their_validators(environment: OpenEnv) -> None:
     seen: list[str] = []
     async with environment(Watching("a", seen)) as env:
         handle = await env.client.start_workflow(Talk.run, "Ada", id="u", task_queue=QUEUE)
@@ -97,7 +101,7 @@ async def test_updates_pass_with_their_validators() -> None:
     ]
 
 
-async def test_an_update_that_goes_with_a_start_is_one_call() -> None:
+async def test_an_update_that_goes_with_a_start_is_one_call(environment: OpenEnv) -> None:
     seen: list[str] = []
     async with environment(Watching("a", seen)) as env:
         operation = WithStartWorkflowOperation(
@@ -115,7 +119,7 @@ async def test_an_update_that_goes_with_a_start_is_one_call() -> None:
     assert seen[0] == "a update ask with start w"
 
 
-async def test_the_other_calls_of_a_handle_pass_too() -> None:
+async def test_the_other_calls_of_a_handle_pass_too(environment: OpenEnv) -> None:
     seen: list[str] = []
     async with environment(Watching("a", seen)) as env:
         handle = env.client.get_workflow_handle("x")
@@ -130,7 +134,7 @@ async def test_the_other_calls_of_a_handle_pass_too() -> None:
     ]
 
 
-async def test_headers_of_a_successor_are_those_that_the_code_gives() -> None:
+async def test_headers_of_a_successor_are_those_that_the_code_gives(environment: OpenEnv) -> None:
     seen: list[str] = []
     async with environment(Watching("a", seen)) as env:
         run = env.client.execute_workflow(Hop.run, 1, id="h", task_queue=QUEUE)
@@ -139,7 +143,7 @@ async def test_headers_of_a_successor_are_those_that_the_code_gives() -> None:
     assert seen[-1] == "a info"
 
 
-async def test_children_and_other_workflows_pass_with_headers() -> None:
+async def test_children_and_other_workflows_pass_with_headers(environment: OpenEnv) -> None:
     seen: list[str] = []
     async with environment(Watching("a", seen)) as env:
         other = await env.client.start_workflow(Talk.run, "other", id="other", task_queue=QUEUE)
@@ -157,7 +161,7 @@ async def test_children_and_other_workflows_pass_with_headers() -> None:
     assert "a activity ['local'] a" in seen
 
 
-async def test_what_a_sync_activity_raises_is_seen_as_it_is() -> None:
+async def test_what_a_sync_activity_raises_is_seen_as_it_is(environment: OpenEnv) -> None:
     seen: list[str] = []
     async with environment(Watching("a", seen)) as env:
         handle = await env.client.start_workflow(
@@ -170,7 +174,7 @@ async def test_what_a_sync_activity_raises_is_seen_as_it_is() -> None:
     assert "a activity raised LookupError" in seen
 
 
-async def test_what_a_sync_activity_returns_may_be_changed() -> None:
+async def test_what_a_sync_activity_returns_may_be_changed(environment: OpenEnv) -> None:
     async with environment(Watching("a", [])) as env:
         handle = await env.client.start_workflow(
             Talk.run, args=["Ada", "greet_in_a_thread"], id="s", task_queue=QUEUE
@@ -179,7 +183,7 @@ async def test_what_a_sync_activity_returns_may_be_changed() -> None:
         assert await handle.result() == ["thread Ada!", "hm"]
 
 
-async def test_an_activity_may_still_be_completed_from_outside() -> None:
+async def test_an_activity_may_still_be_completed_from_outside(environment: OpenEnv) -> None:
     async with environment(Watching("a", [])) as env:
         handle = await env.client.start_workflow(
             Talk.run, args=["Ada", "leave"], id="o", task_queue=QUEUE
@@ -191,7 +195,7 @@ async def test_an_activity_may_still_be_completed_from_outside() -> None:
         assert await handle.result() == ["from outside", "hm"]
 
 
-async def test_an_interceptor_of_a_query_must_not_wait() -> None:
+async def test_an_interceptor_of_a_query_must_not_wait(environment: OpenEnv) -> None:
     async with environment(more=[WaitingInQueries()]) as env:
         handle = await env.client.start_workflow(Talk.run, "Ada", id="q", task_queue=QUEUE)
         await handle.signal(Talk.say, "hm")
@@ -200,7 +204,7 @@ async def test_an_interceptor_of_a_query_must_not_wait() -> None:
             await handle.query(Talk.count, 1)
 
 
-async def test_without_interceptors_there_is_no_chain() -> None:
+async def test_without_interceptors_there_is_no_chain(environment: OpenEnv) -> None:
     async with environment() as env:
         assert env.client.outbound is None
         assert Client(env.client.services).outbound is None

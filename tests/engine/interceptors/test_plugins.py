@@ -13,8 +13,8 @@ from orchestrator.client import Client, ClientConfig
 from orchestrator.client import Plugin as ClientPlugin
 from orchestrator.contrib.compression import CompressionCodec
 from orchestrator.plugin import SimplePlugin
-from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Plugin, Replayer, ReplayerConfig, Run, Worker, WorkerConfig
+from tests.engine.conftest import OpenEnv
 from tests.engine.interceptors.watched import ACTIVITIES, QUEUE, Talk, Watching, greet
 
 
@@ -39,9 +39,9 @@ class Noting(ClientPlugin, Plugin):
         self.seen.append(f"{self.mark} ran")
 
 
-async def test_each_plugin_sees_what_those_before_have_made() -> None:
+async def test_each_plugin_sees_what_those_before_have_made(open_env: OpenEnv) -> None:
     seen: list[str] = []
-    async with await WorkflowEnvironment.start_time_skipping() as env:
+    async with open_env() as env:
         plugins = [Noting("a", seen), Noting("b", seen)]
         client = Client(env.client.services, identity="me-", plugins=plugins)
         assert client.identity == "me-ab"
@@ -57,7 +57,7 @@ async def test_each_plugin_sees_what_those_before_have_made() -> None:
     ]
 
 
-async def test_a_plugin_made_of_parts_adds_them_everywhere() -> None:
+async def test_a_plugin_made_of_parts_adds_them_everywhere(open_env: OpenEnv) -> None:
     seen: list[str] = []
     entered: list[str] = []
 
@@ -76,7 +76,7 @@ async def test_a_plugin_made_of_parts_adds_them_everywhere() -> None:
         workflow_failure_exception_types=[LookupError],
         run_context=context,
     )
-    async with await WorkflowEnvironment.start_time_skipping() as env:
+    async with open_env() as env:
         client = Client(env.client.services, plugins=[plugin])
         assert client.data_converter.has_codec
         async with Worker(client, task_queue=QUEUE):
@@ -92,8 +92,8 @@ async def test_a_plugin_made_of_parts_adds_them_everywhere() -> None:
     assert plugin.name() == "everything"
 
 
-async def test_a_client_can_be_made_of_the_configuration_of_another() -> None:
-    async with await WorkflowEnvironment.start_time_skipping() as env:
+async def test_a_client_can_be_made_of_the_configuration_of_another(open_env: OpenEnv) -> None:
+    async with open_env() as env:
         first = Client(env.client.services, identity="me")
         assert Client(**first.config()).identity == "me"
 

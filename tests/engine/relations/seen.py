@@ -19,7 +19,7 @@ async def types(client: Client, workflow_id: str) -> list[str]:
 async def waiting(client: Client, workflow_id: str = "child") -> Any:  # Any: a typed handle
     """The handle of a `Waiting`, once it waits."""
     handle = client.get_workflow_handle_for(Waiting.run, workflow_id)
-    for _ in range(10_000):
+    for _ in range(100_000):
         try:
             if (await handle.describe()).history_length >= 4:
                 return handle

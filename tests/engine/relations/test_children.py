@@ -91,7 +91,7 @@ async def test_a_child_that_is_terminated(client: Client) -> None:
 
 
 async def test_a_child_whose_time_is_over(client: Client) -> None:
-    error = await cause_of(client, Plan("Waiting", run_timeout_s=5))
+    error = await cause_of(client, Plan("Waiting", run_timeout_s=2))
     assert isinstance(error.cause, TimeoutError)
     assert "ChildWorkflowExecutionTimedOut" in await types(client, "parent")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from orchestrator.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from orchestrator.testing import WorkflowEnvironment
+from tests.engine.conftest import a_while
 from tests.engine.relations.seen import ended, types, waiting
 from tests.engine.relations.workflows import (
     QUEUE,
@@ -64,7 +63,7 @@ async def test_signals_sent_in_the_last_task_arrive_all_the_same(
     await client.execute_workflow(
         SendsAndEnds.run, args=["other", TEXTS], id="sender", task_queue=QUEUE
     )
-    await env.sleep(timedelta(seconds=10))
+    await a_while(env)
     await other.signal(Waiting.end)
     assert await other.result() == TEXTS
 
@@ -143,7 +142,7 @@ async def test_signals_of_several_senders_all_arrive(client: Client) -> None:
             task_queue=QUEUE,
         )
     handle = await waiting(client, "other")
-    for _ in range(1_000):
+    for _ in range(100_000):
         if (await types(client, "other")).count("WorkflowExecutionSignaled") == 9:
             break
         await handle.describe()

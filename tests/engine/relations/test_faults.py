@@ -21,9 +21,7 @@ from orchestrator.limits import CHILD_WATCH_MIN_MS, INBOX_ENTRIES_MAX, ROW_LEASE
 from orchestrator.ports.broker import Outgoing, WorkflowQueue
 from orchestrator.ports.store import DueKind, RunView
 from orchestrator.wire.events import WorkflowExecutionTerminated
-from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.wire.options import RunStatus
-from orchestrator.worker import Replayer
 from tests.unit.memory_engine import WORKFLOW, Engine, duties_of
 from tests.unit.memory_engine import engine as engine
 from tests.unit.worker.workers import Worker, result, start, view
@@ -90,15 +88,11 @@ CALLS = ("start", "append", "answer", "move_row", "row", "event", "run", "force_
 
 @pytest.fixture
 async def bare(engine: Engine) -> AsyncIterator[Engine]:
-    """An engine whose queues nobody reads yet; every history is replayed at the end."""
+    """An engine whose queues nobody reads yet; no error counts."""
     for consumer in list(engine.broker._consumers):
         await consumer.stop()
     yield engine
     engine.errors.clear()
-    replayer = Replayer(workflows=list(WORKFLOWS))
-    for (workflow_id, run_id), record in engine.store._state.runs.items():
-        history = WorkflowHistory(workflow_id, tuple(record.history), run_id)
-        await replayer.replay_workflow(history)
 
 
 async def pass_seconds(engine: Engine, seconds: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from orchestrator.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.workflow import ParentClosePolicy
+from tests.engine.conftest import a_while
 from tests.engine.relations.seen import ended, types, waiting
 from tests.engine.relations.workflows import QUEUE, Plan, Restless, Starting, Waiting
 
@@ -29,7 +30,7 @@ async def close(client: Client, how: str, policy: ParentClosePolicy) -> None:
         args=[plan, "waits" if waits else how],
         id="parent",
         task_queue=QUEUE,
-        run_timeout=timedelta(seconds=5) if how == "timed out" else None,
+        run_timeout=timedelta(seconds=2) if how == "timed out" else None,
     )
     if waits:
         await waiting(client)
@@ -59,7 +60,7 @@ async def test_an_abandoned_child_goes_on(
     client: Client, env: WorkflowEnvironment, how: str
 ) -> None:
     await close(client, how, ParentClosePolicy.ABANDON)
-    await env.sleep(timedelta(hours=2))
+    await a_while(env)
     child = await waiting(client)
     assert (await child.describe()).status is WorkflowExecutionStatus.RUNNING
     await child.signal(Waiting.end)
@@ -71,7 +72,7 @@ async def test_a_child_asked_for_in_the_last_task_is_never_started(
     client: Client, env: WorkflowEnvironment, policy: ParentClosePolicy
 ) -> None:
     await close(client, "at once", policy)
-    await env.sleep(timedelta(hours=2))
+    await a_while(env)
     assert [run.id async for run in client.list_workflows()] == ["parent"]
     assert await types(client, "parent") == [
         "WorkflowExecutionStarted",
@@ -93,7 +94,7 @@ async def test_a_child_that_has_continued_as_new_is_met_in_its_newest_run(
     plan = Plan("Restless", [3])
     await client.start_workflow(Starting.run, args=[plan, "waits"], id="parent", task_queue=QUEUE)
     child = client.get_workflow_handle_for(Restless.run, "child")
-    for _ in range(10_000):
+    for _ in range(100_000):
         runs = [run async for run in client.list_workflows(workflow_type="Restless")]
         if len(runs) == 4:
             break
@@ -116,7 +117,7 @@ async def test_a_run_that_got_the_id_of_an_ended_child_is_left_alone(
     await env.sleep(timedelta(seconds=1))
     other = await client.start_workflow(Waiting.run, id="child", task_queue=QUEUE)
     await parent.terminate()
-    await env.sleep(timedelta(hours=2))
+    await a_while(env)
     assert (await other.describe()).status is WorkflowExecutionStatus.RUNNING
     await other.signal(Waiting.end)
     await other.result()

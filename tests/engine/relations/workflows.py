@@ -68,7 +68,7 @@ class Waiting:
             if how == "ignores":
                 return ["ignored"]
             if how == "slow":
-                await workflow.sleep(5)
+                await workflow.sleep(3)
             raise
         return self.heard
 
@@ -99,15 +99,16 @@ class Counting:
 
 @workflow.defn
 class Restless:
-    """Continues as new some times, then waits to hear something."""
+    """Continues as new some times, then waits to hear something, if it has not yet."""
 
-    def __init__(self) -> None:
-        self.heard: list[str] = []
+    @workflow.init
+    def __init__(self, times: int, heard: list[str] | None = None) -> None:
+        self.heard = heard or []
 
     @workflow.run
-    async def run(self, times: int) -> list[str]:
+    async def run(self, times: int, heard: list[str] | None = None) -> list[str]:
         if times > 0:
-            workflow.continue_as_new(times - 1)
+            workflow.continue_as_new(args=[times - 1, self.heard])
         await workflow.wait_condition(lambda: bool(self.heard))
         return self.heard
 

@@ -20,11 +20,11 @@ from orchestrator.exceptions import (
     TimeoutError,
     TimeoutType,
 )
-from orchestrator.replay.partition import partition
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.wire import events as e
 from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.worker import Replayer, Worker
+from tests.engine.conftest import OpenEnv
 
 QUEUE = "kitchen"
 SECOND = timedelta(seconds=1)
@@ -273,12 +273,6 @@ def kitchen() -> Kitchen:
 
 
 @pytest.fixture
-async def env() -> AsyncIterator[WorkflowEnvironment]:
-    async with await WorkflowEnvironment.start_time_skipping() as made:
-        yield made
-
-
-@pytest.fixture
 async def client(env: WorkflowEnvironment, kitchen: Kitchen) -> AsyncIterator[Client]:
     async with Worker(env.client, task_queue=QUEUE, workflows=WORKFLOWS, activities=kitchen.all):
         yield env.client
@@ -286,29 +280,6 @@ async def client(env: WorkflowEnvironment, kitchen: Kitchen) -> AsyncIterator[Cl
 
 async def begin(client: Client, cls: Any, *args: Any) -> WorkflowHandle[Any, Any]:
     return await client.start_workflow(cls.run, args=args, id="w", task_queue=QUEUE)
-
-
-async def ended(handle: WorkflowHandle[Any, Any]) -> Any:
-    """The result, after a replay of every prefix of what led to it."""
-    result = await handle.result()
-    await replayed(handle)
-    return result
-
-
-async def replayed(handle: WorkflowHandle[Any, Any]) -> WorkflowHistory:
-    history = await handle.fetch_history()
-    replayer = Replayer(workflows=WORKFLOWS)
-    whole = list(history.events)
-    for activation in partition(whole).activations:
-        assert activation.recorded is not None
-        last = (
-            activation.recorded[-1].event_id
-            if activation.recorded
-            else activation.history_length + 1
-        )
-        await replayer.replay_workflow(WorkflowHistory("w", whole[:last], history.run_id))
-    await replayer.replay_workflow(history)
-    return history
 
 
 def markers(history: WorkflowHistory) -> list[e.MarkerRecorded]:
@@ -320,7 +291,7 @@ async def test_it_runs_within_the_task_and_leaves_a_marker(
     client: Client, kitchen: Kitchen
 ) -> None:
     handle = await begin(client, Chop, "onion")
-    assert await ended(handle) == ("chopped onion", True)
+    assert await handle.result() == ("chopped onion", True)
     history = await handle.fetch_history()
     assert [event.type for event in history.events] == [
         "WorkflowExecutionStarted",
@@ -340,7 +311,7 @@ async def test_several_run_beside_each_other_and_other_steps_replay(
     client: Client, kitchen: Kitchen
 ) -> None:
     handle = await begin(client, Mixed)
-    result = await ended(handle)
+    result = await handle.result()
     assert sorted(result[:3]) == ["chopped 0", "chopped 1", "chopped 2"]
     assert result[3:] == ["chopped far", "chopped last"]
     assert len(kitchen.calls) == 5
@@ -350,7 +321,7 @@ async def test_several_run_beside_each_other_and_other_steps_replay(
 async def test_a_failed_attempt_is_tried_again_in_place(client: Client, kitchen: Kitchen) -> None:
     kitchen.fails = 2
     handle = await begin(client, Fry, {})
-    assert await ended(handle) == "fried egg"
+    assert await handle.result() == "fried egg"
     assert [info.attempt for info in kitchen.infos] == [1, 2, 3]
     assert len(markers(await handle.fetch_history())) == 1
 
@@ -370,7 +341,7 @@ async def test_the_last_failure_is_in_the_marker_and_in_the_code(
     )
     assert isinstance(cause.cause, ApplicationError)
     assert cause.cause.type == "Burnt"
-    (marker,) = markers(await replayed(handle))
+    (marker,) = markers(await handle.fetch_history())
     assert marker.failure is not None
     assert marker.failure.message == "burnt egg"
 
@@ -380,7 +351,7 @@ async def test_a_retry_beyond_the_threshold_waits_as_a_durable_timer(
 ) -> None:
     kitchen.fails = 2
     handle = await begin(client, Fry, {"interval": 120, "threshold": 60})
-    assert await ended(handle) == "fried egg"
+    assert await handle.result() == "fried egg"
     history = await handle.fetch_history()
     kinds = [event.type for event in history.events if not event.type.startswith("WorkflowTask")]
     assert kinds == [
@@ -404,12 +375,11 @@ async def test_no_retry_begins_after_the_time_of_all_attempts(
     assert error.value.cause.retry_state is not None
     assert error.value.cause.retry_state.name == "TIMEOUT"
     assert len(kitchen.calls) == 1
-    await replayed(handle)
 
 
 async def test_an_attempt_that_takes_too_long_times_out(client: Client, kitchen: Kitchen) -> None:
     handle = await begin(client, Simmer, Kind.TRY_CANCEL, 0.05)
-    assert await ended(handle) == "TimeoutError MAXIMUM_ATTEMPTS_REACHED"
+    assert await handle.result() == "TimeoutError MAXIMUM_ATTEMPTS_REACHED"
     assert kitchen.calls == ["soup", "stopped"]
     (marker,) = markers(await handle.fetch_history())
     assert marker.failure is not None
@@ -422,7 +392,7 @@ async def test_taken_back_in_the_same_breath_it_leaves_no_trace(
     client: Client, kitchen: Kitchen
 ) -> None:
     handle = await begin(client, SameBreath)
-    assert await ended(handle) == "CancelledError"
+    assert await handle.result() == "CancelledError"
     assert kitchen.calls == []
     assert markers(await handle.fetch_history()) == []
 
@@ -485,10 +455,12 @@ class Reversed(PayloadCodec):
 
 
 @pytest.mark.parametrize("cached", [10, 0])
-async def test_a_codec_sees_what_its_marker_keeps(kitchen: Kitchen, cached: int) -> None:
+async def test_a_codec_sees_what_its_marker_keeps(
+    open_env: OpenEnv, kitchen: Kitchen, cached: int
+) -> None:
     values = DataConverter(payload_codec=Reversed())
     async with (
-        await WorkflowEnvironment.start_time_skipping(data_converter=values) as env,
+        open_env(data_converter=values) as env,
         Worker(
             env.client,
             task_queue=QUEUE,
@@ -501,5 +473,4 @@ async def test_a_codec_sees_what_its_marker_keeps(kitchen: Kitchen, cached: int)
         assert "chopped last" in await handle.result()
         history = await handle.fetch_history()
         assert "chopped" not in history.to_json()
-        await Replayer(workflows=WORKFLOWS, data_converter=values).replay_workflow(history)
     assert len(kitchen.calls) == 5

@@ -12,13 +12,11 @@ from orchestrator.exceptions import UnavailableError
 from orchestrator.ports.broker import WorkflowQueue
 from orchestrator.ports.store import Appended
 from orchestrator.wire import events as e
-from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.wire.inbox import CancelReceived
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
-from orchestrator.worker import Replayer
 from tests.engine.worker.test_local_activities import Kind, Kitchen, Many, Simmer, Twice
-from tests.unit.memory_engine import QUEUE, RUN, WORKFLOW, Engine
+from tests.unit.memory_engine import QUEUE, WORKFLOW, Engine
 from tests.unit.worker.workers import Worker, append_signal, result, view
 
 WORKFLOWS = [Simmer, Many, Twice]
@@ -45,11 +43,6 @@ async def seconds(engine: Engine, count: int) -> None:
         await engine.pass_time(1_000)
 
 
-async def replays(engine: Engine) -> None:
-    history = [one async for page in engine.store.history(WORKFLOW, RUN) for one in page]
-    await Replayer(workflows=WORKFLOWS).replay_workflow(WorkflowHistory(WORKFLOW, history, RUN))
-
-
 async def row_ms(engine: Engine) -> int:
     """When the run's wake-up is repeated."""
     row = engine.store._state.workflows[WORKFLOW].row
@@ -71,7 +64,6 @@ async def test_the_run_stays_in_its_workers_hands_while_it_takes_long(bare: Engi
     assert kitchen.calls == ["soup"]
     assert (worker.in_hand(), rival.in_hand()) == (0, 0)
     assert await bare.broker.ready(WorkflowQueue(QUEUE)) == 0
-    await replays(bare)
 
 
 async def test_signals_are_seen_while_it_runs(bare: Engine) -> None:
@@ -85,7 +77,6 @@ async def test_signals_are_seen_while_it_runs(bare: Engine) -> None:
     await seconds(bare, 1)
     assert await result(bare) == "\"simmered soup ['a pinch']\""
     assert kitchen.calls == ["soup"]
-    await replays(bare)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +101,6 @@ async def test_its_cancellation_type_decides(
     await seconds(bare, 12)
     assert kitchen.calls == calls
     assert await result(bare) == end
-    await replays(bare)
 
 
 async def test_a_request_to_cancel_the_run_reaches_it(bare: Engine) -> None:
@@ -121,7 +111,6 @@ async def test_a_request_to_cancel_the_run_reaches_it(bare: Engine) -> None:
     assert isinstance(answer, Appended)
     await seconds(bare, 12)
     assert kitchen.calls == ["soup", "stopped"]
-    await replays(bare)
 
 
 @pytest.mark.parametrize("after_s", [0, 30])
@@ -142,7 +131,6 @@ async def test_a_worker_that_dies_while_it_runs_lets_another_run_it_again(
     await seconds(bare, 1)
     assert await result(bare) == "\"simmered soup ['a pinch']\""
     assert rival.in_hand() == 0
-    await replays(bare)
 
 
 async def test_what_has_ended_before_the_worker_dies_is_not_run_again(bare: Engine) -> None:
@@ -159,7 +147,6 @@ async def test_what_has_ended_before_the_worker_dies_is_not_run_again(bare: Engi
     second.go_on.set()
     await seconds(bare, 1)
     assert await result(bare) == '"chopped onion, simmered soup"'
-    await replays(bare)
 
 
 async def test_a_run_that_is_terminated_meanwhile_stops_it(bare: Engine) -> None:
@@ -203,7 +190,6 @@ async def test_answers_of_the_store_that_are_lost_change_nothing(
     assert await result(bare) == "\"simmered soup ['a pinch']\""
     assert kitchen.calls == ["soup"]
     assert calls > 1
-    await replays(bare)
 
 
 async def test_more_commands_than_fit_into_one_commit_stand_beside_local_activities(
@@ -216,7 +202,6 @@ async def test_more_commands_than_fit_into_one_commit_stand_beside_local_activit
     assert await result(bare) == "450"
     assert len(worker.paid) == 450
     assert kitchen.calls == ["0", "1"]
-    await replays(bare)
 
 
 async def test_a_worker_that_keeps_no_runs_replays_from_markers(bare: Engine) -> None:
@@ -230,4 +215,3 @@ async def test_a_worker_that_keeps_no_runs_replays_from_markers(bare: Engine) ->
     await seconds(bare, 2)
     assert kitchen.calls == ["onion", "soup"]
     assert await result(bare) == '"chopped onion, simmered soup"'
-    await replays(bare)
