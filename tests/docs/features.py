@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from tests.docs.places import places
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/features.md"
 _ROWS = Path(__file__).with_name("features.toml")
@@ -17,9 +19,10 @@ _HEAD = """\
 
 What the programming model has, each feature with the tests that show it. Names and meanings are
 Temporal's: `temporalio.X` is `orchestrator.X`. Generated from `tests/docs/features.toml` by
-`UPDATE_DOCS=1 pytest tests/docs/test_features.py`.
+`UPDATE_DOCS=1 pytest tests/docs/test_features.py`. *Shown on* says where these tests run: in
+memory, on real servers, and whether the histories that they make are replayed afterwards.
 """
-_TABLE_HEAD = "| | names | meaning | shown by |\n| --- | --- | --- | --- |\n"
+_TABLE_HEAD = "| | names | meaning | shown on | shown by |\n| --- | --- | --- | --- | --- |\n"
 
 
 class Feature(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,6 +51,12 @@ def page() -> str:
     return "".join(parts)
 
 
+def shown_on(row: Feature) -> str:
+    """Where the tests of a row run, in words."""
+    found = {place for test in row.tests for place in places(test)}
+    return ", ".join(place for place in ("memory", "servers", "replay") if place in found)
+
+
 @cache
 def names_of_tests(path: str) -> frozenset[str]:
     """The names of the test functions in a file."""
@@ -59,7 +68,7 @@ def names_of_tests(path: str) -> frozenset[str]:
 def _line(row: Feature) -> str:
     names = ", ".join(f"`{name.strip()}`" for name in row.api.split(",") if name)
     shown = "; ".join(_link(test) for test in row.tests) or f"— {row.why}"
-    return f"| {row.name} | {names} | {row.says} | {shown} |\n"
+    return f"| {row.name} | {names} | {row.says} | {shown_on(row)} | {shown} |\n"
 
 
 def _link(test: str) -> str:

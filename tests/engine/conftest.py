@@ -1,8 +1,9 @@
 """The places in which the tests of the whole engine run, and the replay after each of them.
 
 What asks for `open_env`, or for a fixture made of it, runs twice: on the embedded engine, whose
-clock skips idle time, and (marked `servers` and `slow`) on real servers and the real clock. A test
-that needs more time than anybody waits for, or looks into the embedded engine, says so:
+clock skips idle time, and on real servers and the real clock. The latter are marked `servers` and
+`slow`, and made only where `-m` speaks of one of these, so that a run of a folder stays quick. A
+test that needs more time than anybody waits for, or looks into the embedded engine, says so:
 `@pytest.mark.memory_only("why")`.
 """
 
@@ -30,10 +31,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "adapters" not in metafunc.fixturenames:
         return
     places: list[Any] = ["memory"]  # Any: pytest's sets of parameters have no public name
-    if metafunc.definition.get_closest_marker("memory_only") is None:
+    asked: str = metafunc.config.option.markexpr
+    if ("slow" in asked or "servers" in asked) and _is_for_servers(metafunc):
         marks = (pytest.mark.servers, pytest.mark.slow)
         places.append(pytest.param("servers", marks=marks))
     metafunc.parametrize("adapters", places)
+
+
+def _is_for_servers(metafunc: pytest.Metafunc) -> bool:
+    return metafunc.definition.get_closest_marker("memory_only") is None
 
 
 @pytest.fixture
