@@ -34,7 +34,9 @@ from orchestrator.client.failures import (
 from orchestrator.client.filters import ActivityFilter, WorkflowFilter
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import (
+    CancelActivityInput,
     CancelWorkflowInput,
+    DescribeActivityInput,
     DescribeWorkflowInput,
     Interceptor,
     OutboundInterceptor,
@@ -43,6 +45,7 @@ from orchestrator.client.interceptors import (
     StartUpdateWithStartInput,
     StartWorkflowInput,
     StartWorkflowUpdateInput,
+    TerminateActivityInput,
     TerminateWorkflowInput,
 )
 from orchestrator.client.options import WorkflowStartOptions
@@ -63,6 +66,9 @@ __all__ = [
     "ActivityExecutionStatus",
     "ActivityFailureError",
     "StartActivityInput",
+    "CancelActivityInput",
+    "TerminateActivityInput",
+    "DescribeActivityInput",
     "AsyncActivityHandle",
     "AsyncActivityCancelledError",
     "WorkflowStartOptions",

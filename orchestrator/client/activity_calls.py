@@ -151,7 +151,13 @@ class StandaloneActivityCalls:
         )
         run_id = await start_standalone(services, start)
         return ActivityHandle(
-            services, values, self.identity, given.id, run_id=run_id, result_type=given.ret_type
+            services,
+            values,
+            self.identity,
+            given.id,
+            run_id=run_id,
+            result_type=given.ret_type,
+            outbound=self.outbound,
         )
 
     @overload
@@ -246,6 +252,7 @@ class StandaloneActivityCalls:
             activity_id,
             run_id=run_id,
             result_type=result_type,
+            outbound=self.outbound,
         )
 
     async def list_activities(

@@ -9,6 +9,12 @@ from typing import Any, Generic, TypeVar, cast
 
 from orchestrator.client.activity_descriptions import ActivityExecutionDescription, description_of
 from orchestrator.client.failures import ActivityFailureError
+from orchestrator.client.interceptors import (
+    CancelActivityInput,
+    DescribeActivityInput,
+    OutboundInterceptor,
+    TerminateActivityInput,
+)
 from orchestrator.client.results import closing_event, not_found, not_open, view_of
 from orchestrator.converter import DataConverter
 from orchestrator.core.standalone import cancel_of
@@ -39,8 +45,10 @@ class ActivityHandle(Generic[ReturnT]):
         *,
         run_id: str | None = None,
         result_type: Any = None,  # Any: annotations are of no common type
+        outbound: OutboundInterceptor | None = None,
     ) -> None:
         """Made by a client."""
+        self._outbound = outbound
         self._services = services
         self._values = values
         self._identity = identity
@@ -89,6 +97,13 @@ class ActivityHandle(Generic[ReturnT]):
         Raises:
             RPCError: NOT_FOUND, there is no such activity.
         """
+        if self._outbound is None:
+            return await self.look()
+        given = DescribeActivityInput(activity_id=self._id, run_id=self._run_id)
+        return await self._outbound.describe_activity(given)
+
+    async def look(self) -> ActivityExecutionDescription:
+        """As `describe`, past all interceptors."""
         store = self._services.store
         view = await view_of(self._services, self._workflow_id, self._run_id)
         record = None
@@ -108,7 +123,15 @@ class ActivityHandle(Generic[ReturnT]):
             RPCError: NOT_FOUND, it is not open.
             InvalidNameError: the reason is no text, or over `limits.DETAILS_BYTES_MAX`.
         """
-        check_text("reason", reason, bytes_max=DETAILS_BYTES_MAX)
+        given = CancelActivityInput(activity_id=self._id, run_id=self._run_id, reason=reason)
+        if self._outbound is None:
+            await self.send_cancel(given)
+        else:
+            await self._outbound.cancel_activity(given)
+
+    async def send_cancel(self, given: CancelActivityInput) -> None:
+        """As `cancel`, past all interceptors."""
+        reason = check_text("reason", given.reason, bytes_max=DETAILS_BYTES_MAX)
         run_id = self._run_id
         if run_id is None:
             run_id = (await view_of(self._services, self._workflow_id, None)).run_id
@@ -126,8 +149,16 @@ class ActivityHandle(Generic[ReturnT]):
             RPCError: NOT_FOUND, it is not open.
             InvalidNameError: as of `cancel`.
         """
+        given = TerminateActivityInput(activity_id=self._id, run_id=self._run_id, reason=reason)
+        if self._outbound is None:
+            await self.send_terminate(given)
+        else:
+            await self._outbound.terminate_activity(given)
+
+    async def send_terminate(self, given: TerminateActivityInput) -> None:
+        """As `terminate`, past all interceptors."""
         terminated = e.WorkflowExecutionTerminated(
-            reason=check_text("reason", reason, bytes_max=DETAILS_BYTES_MAX),
+            reason=check_text("reason", given.reason, bytes_max=DETAILS_BYTES_MAX),
             identity=self._identity,
         )
         close = ForcedClose(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from orchestrator.client.activity_descriptions import ActivityExecutionDescription
 from orchestrator.client.activity_start import StartActivityInput
 from orchestrator.client.descriptions import WorkflowExecutionDescription
 from orchestrator.client.options import WorkflowStartOptions
@@ -122,6 +123,32 @@ class DescribeWorkflowInput:
     run_id: str | None
 
 
+@dataclass
+class CancelActivityInput:
+    """A standalone activity is asked to end."""
+
+    activity_id: str
+    run_id: str | None
+    reason: str
+
+
+@dataclass
+class TerminateActivityInput:
+    """A standalone activity is ended from outside."""
+
+    activity_id: str
+    run_id: str | None
+    reason: str
+
+
+@dataclass
+class DescribeActivityInput:
+    """A standalone activity is looked at."""
+
+    activity_id: str
+    run_id: str | None
+
+
 class OutboundInterceptor:
     """Stands around the calls of a client and of the handles that it gives."""
 
@@ -167,6 +194,18 @@ class OutboundInterceptor:
     async def describe_workflow(self, input: DescribeWorkflowInput) -> WorkflowExecutionDescription:
         """`WorkflowHandle.describe`."""
         return await self.next.describe_workflow(input)
+
+    async def cancel_activity(self, input: CancelActivityInput) -> None:
+        """`ActivityHandle.cancel`."""
+        await self.next.cancel_activity(input)
+
+    async def terminate_activity(self, input: TerminateActivityInput) -> None:
+        """`ActivityHandle.terminate`."""
+        await self.next.terminate_activity(input)
+
+    async def describe_activity(self, input: DescribeActivityInput) -> ActivityExecutionDescription:
+        """`ActivityHandle.describe`."""
+        return await self.next.describe_activity(input)
 
 
 class Interceptor:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from orchestrator.client.activity_descriptions import ActivityExecutionDescription
 from orchestrator.client.activity_handle import ActivityHandle
 from orchestrator.client.activity_start import StartActivityInput
 from orchestrator.client.descriptions import WorkflowExecutionDescription
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import (
+    CancelActivityInput,
     CancelWorkflowInput,
+    DescribeActivityInput,
     DescribeWorkflowInput,
     Interceptor,
     OutboundInterceptor,
@@ -19,6 +22,7 @@ from orchestrator.client.interceptors import (
     StartUpdateWithStartInput,
     StartWorkflowInput,
     StartWorkflowUpdateInput,
+    TerminateActivityInput,
     TerminateWorkflowInput,
 )
 from orchestrator.client.updates import WorkflowUpdateHandle
@@ -34,6 +38,12 @@ class Sender(Protocol):
         run_id: str | None = None,
         first_execution_run_id: str | None = None,
     ) -> WorkflowHandle[Any, Any]:  # Any: nothing is known of it
+        """A handle without any I/O."""
+        ...
+
+    def get_activity_handle(
+        self, activity_id: str, *, run_id: str | None = None
+    ) -> ActivityHandle[Any]:  # Any: nothing is known of it
         """A handle without any I/O."""
         ...
 
@@ -103,6 +113,20 @@ class _End(OutboundInterceptor):
 
     async def describe_workflow(self, input: DescribeWorkflowInput) -> WorkflowExecutionDescription:
         return await self._handle(input).look()
+
+    async def cancel_activity(self, input: CancelActivityInput) -> None:
+        await self._activity(input).send_cancel(input)
+
+    async def terminate_activity(self, input: TerminateActivityInput) -> None:
+        await self._activity(input).send_terminate(input)
+
+    async def describe_activity(self, input: DescribeActivityInput) -> ActivityExecutionDescription:
+        return await self._activity(input).look()
+
+    def _activity(
+        self, input: CancelActivityInput | TerminateActivityInput | DescribeActivityInput
+    ) -> ActivityHandle[Any]:  # Any: nothing is known of it
+        return self._client.get_activity_handle(input.activity_id, run_id=input.run_id)
 
     def _handle(
         self,

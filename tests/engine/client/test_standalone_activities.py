@@ -16,10 +16,13 @@ from orchestrator.client import (
     ActivityFailureError,
     ActivityHandle,
     ActivityStartOptions,
+    CancelActivityInput,
     Client,
+    DescribeActivityInput,
     Interceptor,
     OutboundInterceptor,
     StartActivityInput,
+    TerminateActivityInput,
 )
 from orchestrator.common import (
     ActivityIDConflictPolicy,
@@ -567,25 +570,47 @@ async def test_what_cannot_be_asked_for_is_refused_before_anything_is_written(
     assert [one async for one in client.list_activities()] == []
 
 
-async def test_interceptors_stand_around_the_start_and_see_its_headers() -> None:
-    seen: list[StartActivityInput] = []
+async def test_interceptors_stand_around_all_calls() -> None:
+    seen: list[tuple[str, str]] = []
 
     class Link(OutboundInterceptor):
         async def start_activity(self, input: StartActivityInput) -> Any:
-            seen.append(input)
+            seen.append(("start", input.id))
             input.args = ["changed"]
             return await super().start_activity(input)
+
+        async def describe_activity(
+            self, input: DescribeActivityInput
+        ) -> ActivityExecutionDescription:
+            seen.append(("describe", input.activity_id))
+            return await super().describe_activity(input)
+
+        async def cancel_activity(self, input: CancelActivityInput) -> None:
+            seen.append(("cancel", input.activity_id))
+            input.reason = "because"
+            await super().cancel_activity(input)
+
+        async def terminate_activity(self, input: TerminateActivityInput) -> None:
+            seen.append(("terminate", input.activity_id))
+            await super().terminate_activity(input)
 
     class Watch(Interceptor):
         def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
             return Link(next)
 
     press = Press()
+    options = ActivityStartOptions(id="a", task_queue=QUEUE, start_to_close_timeout=MINUTE)
     async with await WorkflowEnvironment.start_time_skipping(interceptors=[Watch()]) as env:
         client: Client = env.client
         async with Worker(client, task_queue=QUEUE, activities=[press.stamp]):
-            found = await client.execute_activity(
-                press.stamp, "letter", id="a", task_queue=QUEUE, start_to_close_timeout=MINUTE
-            )
-    assert found == "changed stamped"
-    assert [(one.activity, one.id, one.task_queue) for one in seen] == [("stamp", "a", QUEUE)]
+            found = await client.execute_activity(press.stamp, "letter", **options)
+        assert found == "changed stamped"
+        for word in ("cancel", "terminate"):
+            handle = await client.start_activity(press.stamp, "letter", **options)
+            await getattr(handle, word)()
+        canceled = client.get_activity_handle("a", run_id=None)
+        assert (await canceled.describe()).status is ActivityExecutionStatus.TERMINATED
+    assert [word for word, _ in seen] == [
+        *("start", "start", "cancel", "start", "terminate", "describe"),
+    ]
+    assert {name for _, name in seen} == {"a"}
