@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -110,6 +111,20 @@ async def test_each_span_is_made_once_under_what_caused_it(cached: int | None) -
         ("HandleSignal:also", "SignalWorkflow:also"),
         ("HandleQuery:count", "QueryWorkflow:count"),
     }
+
+
+async def test_an_activity_without_a_workflow_runs_under_its_start() -> None:
+    watched = Watched()
+    async with environment(watched) as client:
+        await client.execute_activity(
+            cook, "soup", id="a", task_queue=QUEUE, start_to_close_timeout=timedelta(minutes=1)
+        )
+    begun, ran = (watched.named()[f"{what}Activity:cook"] for what in ("Start", "Run"))
+    assert ran.parent is not None
+    assert begun.context is not None
+    assert ran.parent.span_id == begun.context.span_id
+    assert begun.attributes == {"orchestrator.activity_id": "a"}
+    assert "orchestrator.workflow_id" not in (ran.attributes or {})
 
 
 async def test_a_workflow_that_nobody_traced_makes_spans_only_when_told() -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import msgspec
 import pytest
 
 from orchestrator.client import (
+    ActivityFailureError,
+    ActivityStartOptions,
     Client,
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
-from orchestrator.common import RawValue
+from orchestrator.common import RawValue, RetryPolicy
 from orchestrator.converter import (
     ChainedPayloadCodec,
     DataConverter,
@@ -29,6 +32,7 @@ from orchestrator.exceptions import (
     PayloadTooLargeError,
     TerminatedError,
 )
+from orchestrator.ids import RunId, standalone_workflow_id
 from orchestrator.limits import PAYLOAD_BYTES_MAX
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.wire import codec as wire_codec
@@ -44,6 +48,7 @@ from tests.unit.converter.coded import (
     Pulsing,
     ReversingCodec,
     Whispering,
+    whisper,
 )
 
 
@@ -111,6 +116,30 @@ async def test_every_value_of_a_run_goes_through_the_codec(cached: int | None) -
         assert SECRET not in await stored(env.client, "w")
         await replays(env.client, "w", values)
     assert not codec.seen_in_workflow
+
+
+async def test_every_value_of_a_standalone_activity_goes_through_the_codec() -> None:
+    values = converter(ReversingCodec(), hide=True)
+    async with environment(values) as env:
+        options = ActivityStartOptions(
+            id="a", task_queue=QUEUE, start_to_close_timeout=timedelta(minutes=1)
+        )
+        found = await env.client.execute_activity(whisper, SECRET, **options)
+        assert found == f"{SECRET} after {SECRET}"
+        never = RetryPolicy(maximum_attempts=1)
+        failing = await env.client.start_activity(whisper, SECRET, retry_policy=never, **options)
+        with pytest.raises(ActivityFailureError) as failed:
+            await failing.result()
+        cause = failed.value.cause
+        assert isinstance(cause, ApplicationError)
+        assert (cause.message, list(cause.details)) == (f"not {SECRET}", [SECRET])
+        store = env.client.services.store
+        runs = [row async for row in env.client.list_activities()]
+        assert len(runs) == 2
+        for run in runs:
+            pages = store.history(standalone_workflow_id("a"), RunId(run.activity_run_id))
+            events = [event async for page in pages for event in page]
+            assert SECRET not in "".join(str(wire_codec.event_fields(one)) for one in events)
 
 
 async def test_a_failed_run_tells_its_failure_to_who_has_the_codec_only() -> None:
