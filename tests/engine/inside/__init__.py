@@ -1,0 +1,1 @@
+"""What workflow and activity code has, on both kinds of adapters."""
