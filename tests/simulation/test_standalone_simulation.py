@@ -22,6 +22,7 @@ from orchestrator.wire.options import RetryOptions, RunStatus
 from tests.simulation.world import FaultyBroker, World
 from tests.unit.memory_engine import NAMESPACE, QUEUE
 
+pytestmark = pytest.mark.not_replayed("no workflow code runs")
 _ENDINGS = {
     "": {RunStatus.COMPLETED},
     # A cancel may come too late, or meet an attempt that fails or takes too long: then there is no

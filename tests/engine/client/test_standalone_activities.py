@@ -47,6 +47,7 @@ from orchestrator.exceptions import (
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
 
+pytestmark = pytest.mark.not_replayed("no workflow code runs")
 QUEUE = "press"
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

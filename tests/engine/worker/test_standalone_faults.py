@@ -23,6 +23,7 @@ from orchestrator.wire.options import RetryOptions, RunStatus
 from tests.unit.memory_engine import NAMESPACE, QUEUE, Engine
 from tests.unit.worker.processes import BOOM, PAID, Process, deliver, task_body
 
+pytestmark = pytest.mark.not_replayed("no workflow code runs")
 A, RUN = standalone_workflow_id("charge"), RunId("r1")
 
 
