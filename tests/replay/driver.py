@@ -16,6 +16,7 @@ from orchestrator.converter import DataConverter
 from orchestrator.core.decide import Task, decide
 from orchestrator.core.fold import fold
 from orchestrator.core.intake import intake
+from orchestrator.core.relations import child_run_id
 from orchestrator.core.transition import NewRun, Transition
 from orchestrator.core.updates import UpdateRejection, answers_of
 from orchestrator.definition.signature import AnyFunction
@@ -31,6 +32,7 @@ from orchestrator.wire import inbox
 from orchestrator.wire.events import CommandEvent, HistoryEvent, WorkflowExecutionStarted
 from orchestrator.wire.inbox import AttemptStarted, InboxBody, InboxEntry
 from orchestrator.wire.options import RetryOutcome
+from orchestrator.wire.relation_events import SignalExternalWorkflowExecutionInitiated
 
 T0 = 1_700_000_000_000
 WORKFLOW = WorkflowId("order-1")
@@ -202,6 +204,30 @@ class Driven:
     def types(self, part: str = "") -> list[str]:
         """The types of the events so far, those that hold `part`."""
         return [event.type for event in self.history if part in event.type]
+
+    def child(self, event_id: int, kind: type[Any], **fields: Any) -> Any:  # Any: news of a child
+        """News of the child that the event asked for."""
+        initiated = self.state.children[event_id].initiated
+        run_id = child_run_id(WORKFLOW, self.run_id, event_id, initiated)
+        return kind(run_id=self.run_id, initiated_event_id=event_id, child_run_id=run_id, **fields)
+
+    def child_ended(self, event_id: int, kind: type[Any]) -> Any:  # Any: news of a child
+        """A child has ended in this way."""
+        fields: dict[str, Any] = {}
+        if kind is inbox.ChildFailed:
+            fields["failure"] = CONVERTER.to_failure(ApplicationError("it failed"))
+        if kind is inbox.ChildCompleted:
+            (fields["result"],) = CONVERTER.to_payloads(["its result"])
+        return self.child(event_id, kind, last_run_id="its last run", **fields)
+
+    def answered(self, event_id: int, *, found: bool = True) -> Any:  # Any: an answer
+        """The answer to a signal or a request to cancel; `found`: somebody was there."""
+        sent = self.state.externals[event_id].initiated
+        if isinstance(sent, SignalExternalWorkflowExecutionInitiated):
+            kind: type[Any] = inbox.ExternalSignaled if found else inbox.ExternalSignalFailed
+        else:
+            kind = inbox.ExternalCancelRequested if found else inbox.ExternalCancelFailed
+        return kind(run_id=self.run_id, initiated_event_id=event_id)
 
     def cancel_asked(self, reason: str = "") -> InboxBody:
         return inbox.CancelReceived(reason=reason)

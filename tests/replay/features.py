@@ -15,9 +15,15 @@ from typing import Any
 
 from orchestrator import workflow
 from orchestrator.common import RawValue, SearchAttributeKey
-from orchestrator.exceptions import ActivityError, ApplicationError
+from orchestrator.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+)
+from orchestrator.wire import inbox
 from orchestrator.wire.inbox import InboxBody
-from orchestrator.workflow import ActivityCancellationType
+from orchestrator.workflow import ActivityCancellationType, ChildWorkflowCancellationType
 from tests.replay.driver import Driven
 
 CLOSE = timedelta(seconds=5)
@@ -437,3 +443,92 @@ class PatchesAndProperties:
         workflow.upsert_memo({"way": way})
         await asyncio.sleep(1)
         return [way, workflow.patched("first"), workflow.memo_value("way")]
+
+
+def first_child(driven: Driven) -> int:
+    return next(iter(driven.state.children))
+
+
+def end_as(*kinds: type[Any]) -> Step:
+    """The oldest children end in these ways."""
+    return lambda d: [
+        d.child_ended(event_id, kind)
+        for event_id, kind in zip(d.state.children, kinds, strict=False)
+    ]
+
+
+@feature(
+    steps=[
+        lambda d: (),
+        lambda d: [d.child(event_id, inbox.ChildStarted) for event_id in d.state.children],
+        end_as(inbox.ChildCompleted, inbox.ChildFailed, inbox.ChildTimedOut, inbox.ChildTerminated),
+        lambda d: [d.child(first_child(d), inbox.ChildStartFailed)],
+        end_as(inbox.ChildCanceled),
+    ]
+)
+class Children:
+    @workflow.run
+    async def run(self) -> list[str]:
+        ends = await asyncio.gather(
+            *(self.child(f"child-{number}") for number in range(4)), return_exceptions=True
+        )
+        seen = [repr(end) for end in ends]
+        for name in ("taken", "cancelled"):
+            try:
+                seen.append(await self.child(name))
+            except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
+                seen.append(type(error).__name__)
+        return seen
+
+    async def child(self, name: str) -> str:
+        return await workflow.execute_child_workflow("Child", name, id=name, result_type=str)
+
+
+@feature(
+    steps=[
+        lambda d: (),
+        lambda d: [d.child(event_id, inbox.ChildStarted) for event_id in d.state.children],
+        lambda d: [d.cancel_asked("enough")],
+        lambda d: [d.answered(event_id) for event_id in d.state.externals],
+        lambda d: [d.child_ended(event_id, inbox.ChildCanceled) for event_id in d.state.children],
+    ]
+)
+class CancelledChildren:
+    @workflow.run
+    async def run(self) -> list[str]:
+        ends = await asyncio.gather(
+            *(self.child(kind) for kind in ChildWorkflowCancellationType), return_exceptions=True
+        )
+        return [repr(end) for end in ends]
+
+    async def child(self, kind: ChildWorkflowCancellationType) -> str:
+        try:
+            return await workflow.execute_child_workflow(
+                "Child", id=kind.name, result_type=str, cancellation_type=kind
+            )
+        except ChildWorkflowError as error:
+            return f"{kind.name} {type(error.cause).__name__}"
+
+
+@feature(
+    steps=[
+        lambda d: (),
+        lambda d: [
+            d.answered(event_id, found=number < 2)
+            for number, event_id in enumerate(d.state.externals)
+        ],
+        lambda d: [d.answered(event_id) for event_id in d.state.externals],
+    ]
+)
+class OtherWorkflows:
+    @workflow.run
+    async def run(self) -> list[str]:
+        other = workflow.get_external_workflow_handle("other")
+        never = asyncio.create_task(other.signal("never"))
+        await asyncio.sleep(0)
+        never.cancel()
+        ends = await asyncio.gather(
+            other.signal("first"), other.signal("second"), other.cancel(), return_exceptions=True
+        )
+        await other.signal("last", len(ends))
+        return [type(end).__name__ for end in ends]

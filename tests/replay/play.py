@@ -12,10 +12,19 @@ from typing import Any, get_type_hints
 from hypothesis import strategies as st
 
 from orchestrator.definition.workflow import WorkflowDefinition
+from orchestrator.wire import inbox
 from orchestrator.wire.inbox import InboxBody
 from tests.replay.driver import Driven
 
 STEPS_MAX = 14
+_ENDS = (
+    inbox.ChildCompleted,
+    inbox.ChildCompleted,
+    inbox.ChildFailed,
+    inbox.ChildCanceled,
+    inbox.ChildTimedOut,
+    inbox.ChildTerminated,
+)
 
 
 def play(
@@ -46,6 +55,7 @@ def play(
         timers = sorted(driven.state.timers.values(), key=lambda timer: timer.fire_at_ms)
         due = timers[: random.randint(0, 2)]
         news.extend(driven.fired(timer.started.timer_id) for timer in due)
+        news.extend(_of_others(driven, random))
         news.extend(signals())
         if random.random() < 0.1 and not asked_to_cancel:
             asked_to_cancel = True
@@ -54,6 +64,23 @@ def play(
         driven.step(*news)
         if not driven.is_open:
             return
+
+
+def _of_others(driven: Driven, random: Random) -> list[InboxBody]:
+    """News of children, and answers to what was sent to other workflows; some come late."""
+    news: list[InboxBody] = []
+    for event_id, child in driven.state.children.items():
+        fate = random.random()
+        if child.run_id is None and fate < 0.4:
+            news.append(driven.child(event_id, inbox.ChildStarted))
+        elif child.run_id is None and fate < 0.5:
+            news.append(driven.child(event_id, inbox.ChildStartFailed))
+        elif fate < 0.8:
+            news.append(driven.child_ended(event_id, random.choice(_ENDS)))
+    for event_id in driven.state.externals:
+        if random.random() < 0.6:
+            news.append(driven.answered(event_id, found=random.random() < 0.8))
+    return news
 
 
 def values_of(hint: Any) -> st.SearchStrategy[Any]:

@@ -14,18 +14,27 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestrator import workflow
-from orchestrator.exceptions import ActivityError, ApplicationError
-from orchestrator.workflow import ActivityCancellationType
+from orchestrator.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+)
+from orchestrator.workflow import ActivityCancellationType, ChildWorkflowCancellationType
 
 Program = list[Any]
 CLOSE = timedelta(seconds=5)
 NAMES = ("a", "b", "c")
+OTHERS = ("x", "y")
 
 _seconds = st.sampled_from([0, 1, 5, 0.25])
 _kinds = st.sampled_from([0, 1, 2])
 _simple = st.one_of(
     st.tuples(st.just("activity"), st.sampled_from(NAMES), _kinds),
     st.tuples(st.just("start_and_cancel"), st.sampled_from(NAMES), _kinds, st.booleans()),
+    st.tuples(st.just("child"), st.sampled_from(OTHERS), st.integers(0, 3)),
+    st.tuples(st.just("start_and_leave"), st.sampled_from(OTHERS), st.integers(0, 3)),
+    st.tuples(st.sampled_from(["tell", "stop"]), st.sampled_from(OTHERS)),
     st.tuples(st.just("sleep"), _seconds),
     st.tuples(st.just("wait"), st.integers(0, 3), st.sampled_from([None, 3, 0])),
     st.tuples(st.just("cancel"), st.integers(0, 3)),
@@ -118,6 +127,36 @@ class Interpreter:
         return workflow.start_activity(
             name, start_to_close_timeout=CLOSE, cancellation_type=ActivityCancellationType(kind)
         )
+
+    async def do_child(self, name: str, kind: int) -> None:
+        try:
+            child = await self.start_child(name, kind)
+            await child.signal("hear", name)
+            self.seen.append(await child)
+        except (ChildWorkflowError, WorkflowAlreadyStartedError, ApplicationError) as error:
+            self.seen.append(f"{name}: {error!r} {error.__cause__!r}")
+
+    async def do_start_and_leave(self, name: str, kind: int) -> None:
+        self.tasks.append(asyncio.create_task(self.do_child(name, kind)))
+        await asyncio.sleep(0)
+        await self.do_cancel(len(self.seen))
+
+    async def start_child(self, name: str, kind: int) -> workflow.ChildWorkflowHandle[Any, Any]:
+        return await workflow.start_child_workflow(
+            name, cancellation_type=ChildWorkflowCancellationType(kind)
+        )
+
+    async def do_tell(self, name: str) -> None:
+        try:
+            await workflow.get_external_workflow_handle(name).signal("hear", len(self.seen))
+        except ApplicationError as error:
+            self.seen.append(f"{name}: {error!r}")
+
+    async def do_stop(self, name: str) -> None:
+        try:
+            await workflow.get_external_workflow_handle(name).cancel()
+        except ApplicationError as error:
+            self.seen.append(f"{name}: {error!r}")
 
     async def do_sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
