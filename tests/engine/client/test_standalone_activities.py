@@ -387,6 +387,27 @@ async def test_rates_hold_it_back_and_are_shown(shop: Shop) -> None:
     assert second - first >= timedelta(seconds=1_000)
 
 
+@pytest.mark.parametrize("word", ["cancel", "terminate"])
+async def test_who_ends_gives_its_place_to_who_waits(shop: Shop, word: str) -> None:
+    async with Worker(
+        shop.client,
+        task_queue="narrow",
+        activities=[shop.press.hold],
+        max_concurrent_activities_per_key=1,
+        max_heartbeat_throttle_interval=timedelta(milliseconds=10),
+    ):
+        acme = Priority(fairness_key="acme")
+        first = await shop.hold(task_queue="narrow", priority=acme)
+        await shop.until(first, "running")
+        second = await shop.hold(id="b", task_queue="narrow", priority=acme)
+        assert (await shop.until(second, "backing_off")).limited_by is not None
+        await getattr(first, word)()
+        assert await failure_of(first) is not None
+        await shop.until(second, "running")
+        shop.press.go_on.set()
+        assert await second.result() == "held"
+
+
 async def test_its_options_are_changed_while_it_waits(shop: Shop) -> None:
     handle = await shop.stamp(task_queue="nobody")
     operator = shop.client.get_async_activity_handle(activity_id="a")
