@@ -95,7 +95,7 @@ def test_the_command_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
 
     output = capsys.readouterr().out
     assert "10/10 orders ended" in output
-    assert output.count("\nok      ") == 5
+    assert output.count("\nok      ") == 8
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_the_demo_on_real_servers_adds_up_and_leaves_nothing(
     assert "60/60 orders ended" in output
     assert "XRANGE 'orc:{demo:" in output
     assert '1) "1-0"' in output
-    assert output.count("\nok      ") == 5
+    assert output.count("\nok      ") == 8
     assert living_below(checkout) == []
     assert list((checkout / "tmp").iterdir()) == []
 

@@ -18,6 +18,9 @@ from orchestrator.cli.demo.scene import RealScene, Scene
 from orchestrator.cli.demo.show import Show
 from orchestrator.client import WorkflowFailureError
 from orchestrator.testing.audit import Check, attempts_of, audit_attempts
+from orchestrator.testing.checker.life import check_life
+from orchestrator.testing.checker.operations import Answer, Operation, OperationKind
+from orchestrator.testing.checker.workflows import Histories, RunName
 from orchestrator.testing.ledger import ActivityName
 from orchestrator.wire import events as e
 
@@ -51,6 +54,7 @@ class Play:
         self.show = show
         self.orders: list[PlacedOrder] = []
         self.ends: dict[str, str] = {}
+        self._answered: set[str] = set()
         self._by_request: dict[str, PlacedOrder] = {}
         self._news = asyncio.Event()
 
@@ -80,14 +84,15 @@ class Play:
 
     async def audit(self) -> tuple[Check, ...]:
         """Read the ledger and the histories, and hold them against each other."""
-        rows = self.scene.rows()
+        rows, histories = self.scene.rows(), await self._histories()
         return (
             *audit_orders(self.orders, self.ends, rows),
             *audit_attempts(
                 rows,
-                recorded_us=await self._recorded(),
+                recorded_us=_recorded_us(histories),
                 interruptions=self.scene.interruptions,
             ),
+            *check_life(histories, log=self._log(), is_quiet=True),
         )
 
     def most_telling(self) -> PlacedOrder:
@@ -110,6 +115,7 @@ class Play:
                 request_id, answer = await self.scene.answers.get()
                 order = self._by_request[request_id]
                 if answer.get("type") == "started":
+                    self._answered.add(request_id)
                     group.create_task(self._follow(order), name=order.workflow_id)
                 else:
                     self._end(order, f"refused: {answer.get('message')}")
@@ -146,30 +152,46 @@ class Play:
         self.ends[order.workflow_id] = how
         self._news.set()
 
-    async def _recorded(self) -> dict[ActivityName, int]:
-        """When each activity's result became known. An event's time is cut to a millisecond; the
-        end of that millisecond is taken, so that nothing looks later than it was."""
-        recorded: dict[ActivityName, int] = {}
+    def _log(self) -> list[Operation]:
+        """What the publisher knows of its starts. It repeats one until it is answered."""
+        return [
+            Operation(
+                kind=OperationKind.START,
+                workflow_id=order.workflow_id,
+                key=order.request_id,
+                answer=Answer.DONE,
+            )
+            for order in self.orders
+            if order.request_id in self._answered and order.workflow_id in self.ends
+        ]
+
+    async def _histories(self) -> dict[RunName, list[e.HistoryEvent]]:
+        """Of all orders that have ended."""
+        histories: dict[RunName, list[e.HistoryEvent]] = {}
         slots = asyncio.Semaphore(_HISTORIES_AT_A_TIME)
 
         async def read(order: PlacedOrder) -> None:
-            handle = self.scene.client.get_workflow_handle(
-                order.workflow_id, run_id=order.request_id
-            )
+            run = RunName(order.workflow_id, order.request_id)
+            handle = self.scene.client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
             async with slots:
-                async for event in handle.fetch_history_events():
-                    ended = event.attributes
-                    if isinstance(ended, _ACTIVITY_ENDS):
-                        name = ActivityName(
-                            order.workflow_id, order.request_id, ended.scheduled_event_id
-                        )
-                        recorded[name] = event.time_ms * 1000 + 999
+                histories[run] = [event async for event in handle.fetch_history_events()]
 
         async with asyncio.TaskGroup() as group:
             for order in self.orders:
                 if order.workflow_id in self.ends:
                     group.create_task(read(order))
-        return recorded
+        return histories
+
+
+def _recorded_us(histories: Histories) -> dict[ActivityName, int]:
+    """When each activity's result became known. An event's time is cut to a millisecond; the end
+    of that millisecond is taken, so that nothing looks later than it was."""
+    return {
+        ActivityName(*run, event.attributes.scheduled_event_id): event.time_ms * 1000 + 999
+        for run, events in histories.items()
+        for event in events
+        if isinstance(event.attributes, _ACTIVITY_ENDS)
+    }
 
 
 @asynccontextmanager

@@ -45,8 +45,8 @@ class Operation:
     workflow_id: str
     key: str
     answer: Answer
-    from_us: int
-    to_us: int
+    from_us: int = 0
+    to_us: int = 0
 
 
 class _Happened(NamedTuple):
