@@ -11,6 +11,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import aio_pika
@@ -92,6 +93,10 @@ class PlainRequests:
             try:
                 await self._over_one_connection()
             except _TROUBLES:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    # A connection that cannot be closed while it is left hides the cancellation.
+                    raise asyncio.CancelledError from None
                 self.unanswered.connection_lost()
                 await asyncio.sleep(_RECONNECT_S)
 
@@ -124,10 +129,9 @@ class PlainRequests:
                     for body in self.unanswered.take_due(time.monotonic())
                 ]
                 await asyncio.gather(*publishes)
-                try:
-                    await asyncio.wait_for(self._news.wait(), _LOOK_S)
-                except TimeoutError:
-                    pass  # Nothing new; something may be due for a repeat.
+                with suppress(TimeoutError):  # Nothing new; something may be due for a repeat.
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._news.wait()
         raise ConnectionError("the channel was closed")
 
     async def _take(self, message: AbstractIncomingMessage) -> None:

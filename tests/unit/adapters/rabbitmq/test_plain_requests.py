@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import aio_pika
 import pytest
 
-from orchestrator.adapters.rabbitmq.plain_requests import REPEAT_S, Unanswered
+from orchestrator.adapters.rabbitmq.plain_requests import REPEAT_S, PlainRequests, Unanswered
+from orchestrator.ids import Namespace
 
 
 @pytest.fixture
@@ -50,3 +54,26 @@ def test_a_second_answer_and_a_strange_one_say_nothing(unanswered: Unanswered) -
     assert not unanswered.answered("a")
     assert not unanswered.answered("x")
     assert len(unanswered) == 1
+
+
+async def test_a_connection_that_fails_while_it_is_left_does_not_keep_the_publisher_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = asyncio.Event()
+
+    async def connect(url: str, timeout: float) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ConnectionError("the close was not answered")
+
+    monkeypatch.setattr(aio_pika, "connect", connect)
+    requests = PlainRequests(
+        "amqp://", Namespace("n"), routing_key="start", on_answer=lambda name, answer: None
+    )
+    publishing = asyncio.create_task(requests.run())
+    await begun.wait()
+    publishing.cancel()
+    await asyncio.wait((publishing,), timeout=5)
+    assert publishing.cancelled()
