@@ -225,7 +225,8 @@ def _apply_child_news(
 
 def _end_external(state: ExecutionState, event_id: int) -> None:
     target = state.externals.pop(event_id).initiated.workflow_id
-    if state.newest_externals[target] == event_id:
+    # Answers come in the order of the acts; a later one that comes first leaves nothing to follow.
+    if state.newest_externals.get(target) == event_id:
         del state.newest_externals[target]
 
 

@@ -318,3 +318,23 @@ def test_a_change_of_the_code_is_told_with_both_sides(changed: type, told: list[
     for text in told:
         assert text in answer.failure.message
     assert driven.replay(first_code) == Commands()
+
+
+@workflow_of
+async def two_signals(self) -> list[str]:
+    other = workflow.get_external_workflow_handle("other")
+    await asyncio.gather(other.signal("first"), other.signal("second"))
+    await other.signal("third")
+    return ["all are there"]
+
+
+def test_answers_to_signals_may_come_in_any_order() -> None:
+    driven = Driven(two_signals)
+    driven.step()
+    first, second = driven.state.externals
+    driven.step(driven.answered(second))
+    driven.step(driven.answered(first))
+    (third,) = driven.state.externals
+    driven.step(driven.answered(third))
+    assert driven.result() == ["all are there"]
+    driven.check_replays()

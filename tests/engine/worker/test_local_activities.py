@@ -27,7 +27,7 @@ from orchestrator.worker import Replayer, Worker
 from tests.engine.conftest import OpenEnv
 
 QUEUE = "kitchen"
-SECOND = timedelta(seconds=1)
+CLOSE = timedelta(minutes=1)
 Kind = workflow.ActivityCancellationType
 
 
@@ -82,7 +82,7 @@ class Chop:
     async def run(self, what: str) -> tuple[str, bool]:
         before = workflow.now()
         first = await workflow.execute_local_activity_method(
-            Kitchen.chop, what, start_to_close_timeout=SECOND, summary="with a knife"
+            Kitchen.chop, what, start_to_close_timeout=CLOSE, summary="with a knife"
         )
         return first, workflow.now() >= before
 
@@ -98,18 +98,18 @@ class Mixed:
             await asyncio.gather(
                 *(
                     workflow.execute_local_activity_method(
-                        chop, f"{n}", start_to_close_timeout=SECOND
+                        chop, f"{n}", start_to_close_timeout=CLOSE
                     )
                     for n in range(3)
                 )
             )
         )
         results.append(
-            await workflow.execute_activity_method(chop, "far", start_to_close_timeout=SECOND)
+            await workflow.execute_activity_method(chop, "far", start_to_close_timeout=CLOSE)
         )
-        await workflow.sleep(60)
+        await workflow.sleep(0.05)
         results.append(
-            await workflow.execute_local_activity("chop", "last", start_to_close_timeout=SECOND)
+            await workflow.execute_local_activity("chop", "last", start_to_close_timeout=CLOSE)
         )
         return results
 
@@ -121,7 +121,7 @@ class Fry:
         return await workflow.execute_local_activity_method(
             Kitchen.burn,
             "egg",
-            start_to_close_timeout=SECOND,
+            start_to_close_timeout=CLOSE,
             schedule_to_close_timeout=timedelta(seconds=options["close"])
             if "close" in options
             else None,
@@ -178,7 +178,7 @@ class Twice:
     @workflow.run
     async def run(self) -> str:
         first = await workflow.execute_local_activity(
-            "chop", "onion", start_to_close_timeout=SECOND, result_type=str
+            "chop", "onion", start_to_close_timeout=CLOSE, result_type=str
         )
         second = await workflow.execute_local_activity(
             "simmer", "soup", start_to_close_timeout=timedelta(hours=1), result_type=str
@@ -192,12 +192,12 @@ class Many:
 
     @workflow.run
     async def run(self) -> int:
-        await workflow.execute_local_activity("chop", "0", start_to_close_timeout=SECOND)
+        await workflow.execute_local_activity("chop", "0", start_to_close_timeout=CLOSE)
         paying = [
             workflow.start_activity("pay", n, start_to_close_timeout=timedelta(seconds=10))
             for n in range(450)
         ]
-        await workflow.execute_local_activity("chop", "1", start_to_close_timeout=SECOND)
+        await workflow.execute_local_activity("chop", "1", start_to_close_timeout=CLOSE)
         return len(await asyncio.gather(*paying))
 
 
@@ -207,7 +207,7 @@ class SameBreath:
 
     @workflow.run
     async def run(self) -> str:
-        handle = workflow.start_local_activity("chop", "no", start_to_close_timeout=SECOND)
+        handle = workflow.start_local_activity("chop", "no", start_to_close_timeout=CLOSE)
         await asyncio.sleep(0)
         handle.cancel()
         try:
@@ -220,14 +220,14 @@ class SameBreath:
 class Leave:
     @workflow.run
     async def run(self) -> None:
-        await workflow.execute_local_activity("leave", start_to_close_timeout=SECOND)
+        await workflow.execute_local_activity("leave", start_to_close_timeout=CLOSE)
 
 
 @workflow.defn
 class Unknown:
     @workflow.run
     async def run(self) -> None:
-        await workflow.execute_local_activity("nothing", start_to_close_timeout=SECOND)
+        await workflow.execute_local_activity("nothing", start_to_close_timeout=CLOSE)
 
 
 @workflow.defn
@@ -236,32 +236,32 @@ class Rest:
 
     @workflow.run
     async def run(self) -> None:
-        await workflow.execute_local_activity("chop", "onion", start_to_close_timeout=SECOND)
-        await workflow.sleep(60)
+        await workflow.execute_local_activity("chop", "onion", start_to_close_timeout=CLOSE)
+        await workflow.sleep(0.05)
 
 
 @workflow.defn(name="Rest")
 class RestOnly:
     @workflow.run
     async def run(self) -> None:
-        await workflow.sleep(60)
+        await workflow.sleep(0.05)
 
 
 @workflow.defn(name="Rest")
 class RestAfterOther:
     @workflow.run
     async def run(self) -> None:
-        await workflow.execute_local_activity("burn", "onion", start_to_close_timeout=SECOND)
-        await workflow.sleep(60)
+        await workflow.execute_local_activity("burn", "onion", start_to_close_timeout=CLOSE)
+        await workflow.sleep(0.05)
 
 
 @workflow.defn(name="Rest")
 class RestBesideOther:
     @workflow.run
     async def run(self) -> None:
-        await workflow.execute_local_activity("chop", "onion", start_to_close_timeout=SECOND)
-        workflow.start_local_activity("burn", "egg", start_to_close_timeout=SECOND)
-        await workflow.sleep(60)
+        await workflow.execute_local_activity("chop", "onion", start_to_close_timeout=CLOSE)
+        workflow.start_local_activity("burn", "egg", start_to_close_timeout=CLOSE)
+        await workflow.sleep(0.05)
 
 
 WORKFLOWS = [Chop, Rest, Mixed, Fry, Simmer, SameBreath, Leave, Unknown]
@@ -350,7 +350,7 @@ async def test_a_retry_beyond_the_threshold_waits_as_a_durable_timer(
     client: Client, kitchen: Kitchen
 ) -> None:
     kitchen.fails = 2
-    handle = await begin(client, Fry, {"interval": 120, "threshold": 60})
+    handle = await begin(client, Fry, {"interval": 0.1, "threshold": 0.05})
     assert await handle.result() == "fried egg"
     history = await handle.fetch_history()
     kinds = [event.type for event in history.events if not event.type.startswith("WorkflowTask")]
