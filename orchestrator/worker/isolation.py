@@ -39,17 +39,21 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 from orchestrator.relay.certainty import until_known
 from orchestrator.replay.facts import Activation, RunFacts
+from orchestrator.replay.interceptors import WorkflowInboundInterceptor
 from orchestrator.replay.partition import partition
+from orchestrator.telemetry.log import get_logger
 from orchestrator.worker.border import Border
 from orchestrator.worker.isolation_order import (
     Bounds,
     ClassName,
     Order,
     Word,
+    is_importable,
     main_module,
     to_step,
 )
 
+_log = get_logger(__name__)
 _CHILD = "orchestrator.worker.isolation_child"
 _DUMPED = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 """A line of a stack as `faulthandler` writes it, innermost first."""
@@ -69,6 +73,7 @@ class Isolation:
         namespace: Namespace,
         registry: Registry,
         data_converter: DataConverter,
+        interceptors: Sequence[type[WorkflowInboundInterceptor]] = (),
         bounds: Bounds | None = None,
     ) -> None:
         self._store = store
@@ -76,6 +81,7 @@ class Isolation:
         self._namespace = namespace
         self._registry = registry
         self._data_converter = data_converter
+        self._interceptors = interceptors
         self._bounds = Bounds() if bounds is None else bounds
 
     async def __call__(self, workflow_id: WorkflowId) -> str | None:
@@ -134,6 +140,7 @@ class Isolation:
             facts,
             opened,
             data_converter=self._data_converter,
+            interceptors=self._interceptors,
             bounds=self._bounds,
         )
 
@@ -144,20 +151,27 @@ async def isolate(
     activations: Sequence[Activation],
     *,
     data_converter: DataConverter,
+    interceptors: Sequence[type[WorkflowInboundInterceptor]] = (),
     bounds: Bounds,
 ) -> str | None:
     """Run `activations` in a child process; None when it survives them, else why not.
 
-    A task that fails in an ordinary way has survived. Cancelling this ends the child.
+    `interceptors` stand around the code there too, save for classes that are made at run time,
+    which no other process has. A task that fails in an ordinary way has survived. Cancelling this
+    ends the child.
 
     Raises:
         OSError: no process can be made.
     """
+    found = [each for each in interceptors if is_importable(each)]
+    if missing := [each.__qualname__ for each in interceptors if each not in found]:
+        _log.warning("interceptors_left_out", interceptors=missing, workflow_id=facts.workflow_id)
     try:
         order = Order(
             workflow=ClassName.of(definition.cls),
             payload_converter=ClassName.of(data_converter.payload_converter_class),
             failure_converter=ClassName.of(data_converter.failure_converter_class),
+            interceptors=tuple(map(ClassName.of, found)),
             main=main_module(),
             paths=tuple(sys.path),
             facts=facts,

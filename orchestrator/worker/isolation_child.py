@@ -56,25 +56,20 @@ def main() -> None:
     say(Word(doing="its module was imported"))
     sys.path[:] = order.paths
     try:
-        definition, converter = _find(order)
+        make_run = _find(order)
     except Exception as error:  # the boundary of user code: a module that cannot be imported here
         say(Word(verdict=f"it cannot be tried in a process of its own: {error!r}"))
         return
     _bound_memory(order.bounds)
     guards_audit.install()
     leave = _watch_exit(say)
-    say(Word(verdict=_try(order, definition, converter, say)))
+    say(Word(verdict=_try(order, make_run, say)))
     leave(0)  # At once: a thread that user code has left behind must not hold this process.
 
 
-def _try(
-    order: Order,
-    definition: WorkflowDefinition,
-    converter: DataConverter,
-    say: Callable[[Word], None],
-) -> str:
+def _try(order: Order, make_run: Callable[[], WorkflowRun], say: Callable[[Word], None]) -> str:
     """Replay, activate, evict; "" when the process has survived."""
-    run = WorkflowRun(definition, order.facts, converter)
+    run = make_run()
     for step in order.steps:
         activation = to_activation(step)
         say(Word(doing="it was replayed" if step.replaying else "it saw its next news"))
@@ -104,8 +99,8 @@ def _is_out_of_memory(failure: Failure) -> bool:
     return False
 
 
-def _find(order: Order) -> tuple[WorkflowDefinition, DataConverter]:
-    """The classes that the order names.
+def _find(order: Order) -> Callable[[], WorkflowRun]:
+    """What makes the run, of the classes that the order names.
 
     Raises:
         Exception: whatever their modules raise.
@@ -115,7 +110,8 @@ def _find(order: Order) -> tuple[WorkflowDefinition, DataConverter]:
         payload_converter_class=_class(order.payload_converter, order.main),
         failure_converter_class=_class(order.failure_converter, order.main),
     )
-    return definition, converter
+    interceptors = [_class(each, order.main) for each in order.interceptors]
+    return partial(WorkflowRun, definition, order.facts, converter, interceptors=interceptors)
 
 
 def _class(name: ClassName, main: MainModule | None) -> Any:  # Any: a class of the user's

@@ -84,6 +84,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     workflow: ClassName
     payload_converter: ClassName
     failure_converter: ClassName
+    interceptors: tuple[ClassName, ...]
     main: MainModule | None
     paths: tuple[str, ...]
     facts: RunFacts
@@ -98,6 +99,14 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     doing: str = ""
     verdict: str | None = None
     ended: bool = False
+
+
+def is_importable(found: type) -> bool:
+    """Whether the class stands in its module under its name, where another process finds it."""
+    place: object = sys.modules.get(found.__module__)
+    for part in found.__qualname__.split("."):
+        place = getattr(place, part, None)
+    return place is found and (found.__module__ != "__main__" or main_module() is not None)
 
 
 def main_module() -> MainModule | None:

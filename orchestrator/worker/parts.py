@@ -85,6 +85,7 @@ class Parts:
                 namespace=services.namespace,
                 registry=self.registry,
                 data_converter=values,
+                interceptors=code.interceptors,
             ),
             counters=services.counters,
             code=code,

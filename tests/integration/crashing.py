@@ -9,6 +9,7 @@ import sys
 from datetime import timedelta
 
 from orchestrator import workflow
+from orchestrator.worker import ExecuteWorkflowInput, WorkflowInboundInterceptor
 
 
 @workflow.defn
@@ -99,3 +100,10 @@ class HasABug:
     @workflow.run
     async def run(self) -> None:
         raise KeyError("a bug")
+
+
+class LeavesBefore(WorkflowInboundInterceptor):
+    """Ends the process before the workflow's own code is entered."""
+
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> object:
+        os._exit(4)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.options import RunStatus
 from orchestrator.wire.payload import Payload
+from orchestrator.worker import WorkflowInboundInterceptor
 from orchestrator.worker.isolation import Isolation, isolate
 from orchestrator.worker.isolation_order import Bounds
 from tests.integration import crashing
@@ -65,12 +67,18 @@ _PAID = Activation(
 )
 
 
-async def _try(cls: type, *activations: Activation, bounds: Bounds = _BOUNDS) -> str | None:
+async def _try(
+    cls: type,
+    *activations: Activation,
+    interceptors: Sequence[type[WorkflowInboundInterceptor]] = (),
+    bounds: Bounds = _BOUNDS,
+) -> str | None:
     return await isolate(
         WorkflowDefinition.of(cls),
         _FACTS,
         activations,
         data_converter=DataConverter.default,
+        interceptors=interceptors,
         bounds=bounds,
     )
 
@@ -79,6 +87,23 @@ async def test_code_that_ends_its_process_is_named_with_its_line() -> None:
     reason = await _try(crashing.Leaves, _FIRST)
     line = _line("os._exit(3)")
     assert reason == f"os._exit(3) at {crashing.__file__}:{line}, while it saw its next news"
+
+
+async def test_interceptors_stand_around_the_code_as_in_the_worker() -> None:
+    reason = await _try(crashing.HasABug, _FIRST, interceptors=[crashing.LeavesBefore])
+    line = _line("os._exit(4)")
+    assert reason == f"os._exit(4) at {crashing.__file__}:{line}, while it saw its next news"
+
+
+async def test_an_interceptor_that_is_made_at_run_time_is_left_out_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Local(crashing.LeavesBefore):
+        pass
+
+    assert await _try(crashing.HasABug, _FIRST, interceptors=[Local]) is None
+    assert "interceptors_left_out" in caplog.text
+    assert Local.__qualname__ in caplog.text
 
 
 async def test_an_exit_without_error_is_one_all_the_same_and_comes_after_the_replay() -> None:

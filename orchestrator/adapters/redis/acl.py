@@ -36,6 +36,8 @@ _OPENING = ("hmget", "hsetnx")
 _READING = ("hget", "hgetall", "hmget", "xrange", "xrevrange", "zcard", "zrange")
 _LISTENING = ("subscribe", "unsubscribe")
 _PRESENCE = ("del", "exists", "pubsub|numsub", "set", "zrem")
+_CLAIMING = ("del", "get", "pexpire", "set")
+"""Large values, of those who keep them in Redis."""
 _LOOKING = ("exists", "pttl", "scan", "strlen", "ttl", "type", "xinfo|stream", "xlen")
 _LOOKING_DEEPER = ("get", "hlen", "zcount", "zrevrange", "zscore")
 _CALL = re.compile(r"redis\.p?call\('([A-Za-z]+)'")
@@ -52,7 +54,7 @@ class _Role(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _WORKER = _Role(
-    commands=(*_CONNECTING, *_SCRIPTING, *_OPENING, *_READING, *_LISTENING, *_PRESENCE),
+    commands=(*_CONNECTING, *_SCRIPTING, *_OPENING, *_READING, *_LISTENING, *_PRESENCE, *_CLAIMING),
     scripts=None,
     processes=True,
     closes=True,
@@ -61,7 +63,7 @@ _ROLES: Mapping[str, _Role] = {
     "worker": _WORKER,
     "engine": _WORKER,
     "client": _Role(
-        commands=(*_CONNECTING, *_SCRIPTING, *_OPENING, *_READING, *_LISTENING),
+        commands=(*_CONNECTING, *_SCRIPTING, *_OPENING, *_READING, *_LISTENING, *_CLAIMING),
         scripts=("start_run", "append_entry", "force_close", "move_row", "cancel_standalone"),
         processes=True,  # who runs a standalone activity is told of its cancel by who asks for it
         closes=True,

@@ -150,6 +150,11 @@ class Keys:
         return f"orc:{{{self.namespace}:*}}:closes"
 
 
+def claim(namespace: Namespace, name: str) -> str:
+    """A large value, named by its hash, whose first digits are its tag: they lie everywhere."""
+    return f"orc:{{{namespace}:claim-{name[:4]}}}:{name}"
+
+
 def notice_of_updates(workflow_id: WorkflowId) -> str:
     """What is told where closes are told when updates of a run have come further. A workflow id
     holds no line break, so no close says the same."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.contrib.claim_check import ClaimCheckCodec, DirectoryDriver
+from orchestrator.contrib.claim_check import ClaimCheckCodec, DirectoryDriver, RedisDriver
 from orchestrator.contrib.compression import CompressionCodec
 from orchestrator.converter import ChainedPayloadCodec, DataConverter, Payload
 from orchestrator.exceptions import ConversionError, PayloadTooLargeError
@@ -98,3 +98,16 @@ async def test_it_goes_behind_compression(tmp_path: Path) -> None:
 async def test_there_is_a_limit_still(values: DataConverter) -> None:
     with pytest.raises(PayloadTooLargeError):
         await values.encode(["x" * CLAIMED_BYTES_MAX])
+
+
+async def test_what_is_read_again_is_young(values: DataConverter, tmp_path: Path) -> None:
+    (payload,) = await values.encode([LARGE])
+    (file,) = files(tmp_path)
+    os.utime(file, (0, 0))
+    assert await values.decode([payload]) == [LARGE]
+    assert await DirectoryDriver(tmp_path).delete_older_than(timedelta(days=1)) == 0
+
+
+def test_values_in_redis_must_be_kept_for_some_time() -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        RedisDriver("redis://127.0.0.1", keep=timedelta())
