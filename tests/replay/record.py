@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
 from orchestrator.wire.history_json import WorkflowHistory
 from tests.replay.driver import WORKFLOW, Driven
 from tests.replay.features import FEATURES, Feature
+from tests.replay.local_lives import LIVES
+from tests.replay.local_lives import live as local_life
 
 FOLDER = Path(__file__).parent / "histories"
 SUMS = FOLDER / "SHA256SUMS"
@@ -39,6 +42,10 @@ def main() -> None:
             history = WorkflowHistory(WORKFLOW, driven.history, driven.run_id)
             path.write_text(history.to_json(), encoding="utf-8")
             driven.run.evict()
+    for name in LIVES:
+        path = FOLDER / f"{name}.json"
+        if not path.exists():
+            path.write_text(asyncio.run(local_life(name)).to_json(), encoding="utf-8")
     SUMS.write_text(sums(), encoding="utf-8")
 
 
