@@ -5,13 +5,14 @@ Names are those of Temporal's Python SDK.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from orchestrator import client, worker
 from orchestrator.converter import DataConverter
-from orchestrator.worker import Run
+from orchestrator.wire.history_json import WorkflowHistory
+from orchestrator.worker import Replay, Run, WorkflowReplayResult
 
 __all__ = ["SimplePlugin"]
 
@@ -39,7 +40,7 @@ class SimplePlugin(client.Plugin, worker.Plugin):
             workflows: Beside those that a worker has.
             activities: Likewise.
             workflow_failure_exception_types: Likewise.
-            run_context: Entered while a worker runs.
+            run_context: Entered while a worker runs, and around replays.
         """
         self._name = name
         self._data_converter = data_converter
@@ -94,6 +95,18 @@ class SimplePlugin(client.Plugin, worker.Plugin):
             return
         async with self._run_context():
             await next(worker)
+
+    @asynccontextmanager
+    async def run_replayer(
+        self,
+        replayer: Any,  # Any: as in worker.Plugin
+        histories: AsyncIterator[WorkflowHistory],
+        next: Replay,
+    ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult], None]:
+        """See `worker.Plugin`."""
+        around = nullcontext() if self._run_context is None else self._run_context()
+        async with around, next(replayer, histories) as results:
+            yield results
 
     def _converter(self, given: DataConverter | None) -> DataConverter:
         found, own = given or DataConverter.default, self._data_converter

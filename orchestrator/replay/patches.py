@@ -8,8 +8,10 @@ its mind. Beside the marker the search attribute `TemporalChangeVersion` lists t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -18,8 +20,21 @@ from orchestrator.core.search_attributes import CHANGE_VERSION
 from orchestrator.ids import check_name
 from orchestrator.limits import CHANGE_VERSIONS_BYTES_MAX, CHANGE_VERSIONS_MAX
 from orchestrator.replay.facts import Activation
+from orchestrator.replay.run_info import Info
 from orchestrator.wire import commands as c
 from orchestrator.wire.search_attributes import IndexedValueType, SearchAttribute
+
+
+@dataclass(frozen=True)
+class PatchActivationInput:
+    """A run comes for the first time, not on replay, to where it may take a patch."""
+
+    workflow_info: Info
+    patch_id: str
+
+
+PatchActivation: TypeAlias = Callable[[PatchActivationInput], bool]
+"""Whether the run takes it."""
 
 
 class PatchHost(Protocol):
@@ -33,17 +48,26 @@ class PatchHost(Protocol):
 
     def add(self, command: c.Command) -> None: ...
 
+    def own_info(self) -> Info: ...
+
     def check_writable(self, act: str) -> None: ...
+
+    def ask_read_only(self, place: str, ask: Callable[[], bool]) -> bool: ...
 
 
 class Patches:
-    """The patches of one run. `upsert` changes its search attributes."""
+    """The patches of one run. `upsert` changes its search attributes; `activation` has the last
+    word on a patch that the run could take anew."""
 
     def __init__(
-        self, host: PatchHost, upsert: Callable[[dict[str, SearchAttribute | None]], None]
+        self,
+        host: PatchHost,
+        upsert: Callable[[dict[str, SearchAttribute | None]], None],
+        activation: PatchActivation | None,
     ) -> None:
         self._host = host
         self._upsert = upsert
+        self._activation = activation
         self._answers: dict[str, bool] = {}
         self._recorded: dict[str, bool | None] = {}
         """By id, those that history has: whether a change of the search attribute follows its
@@ -66,17 +90,25 @@ class Patches:
         Raises:
             ReadOnlyContextError: the caller is a query, a validator or a condition.
             InvalidNameError: the id cannot be one.
+            Exception: what the worker's callback raised; nothing is decided then.
         """
         self._host.check_writable("use a patch")
         known = self._answers.get(check_name("patch id", patch_id))
         if known is not None:
             return known
         is_new = self._host.activation.recorded is None and not self._host.evicting
-        self._answers[patch_id] = taken = is_new or patch_id in self._recorded
+        taken = patch_id in self._recorded or (is_new and self._is_wanted(patch_id, deprecated))
+        self._answers[patch_id] = taken
         if taken:
             self._host.add(marker_of(Patch(id=patch_id, deprecated=deprecated)))
             self._tell_versions(patch_id)
         return taken
+
+    def _is_wanted(self, patch_id: str, deprecated: bool) -> bool:
+        if self._activation is None or deprecated:
+            return True  # Of a deprecated one the old way is gone from the code.
+        asked = PatchActivationInput(workflow_info=self._host.own_info(), patch_id=patch_id)
+        return self._host.ask_read_only("a patch's activation", partial(self._activation, asked))
 
     def _tell_versions(self, patch_id: str) -> None:
         taken = [name for name, answer in self._answers.items() if answer]

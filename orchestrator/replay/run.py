@@ -51,7 +51,7 @@ from orchestrator.replay.local_activities import LocalActivities
 from orchestrator.replay.loop import DurableLoop
 from orchestrator.replay.metadata import BUILT_IN_QUERIES
 from orchestrator.replay.operations import Operations
-from orchestrator.replay.patches import Patches
+from orchestrator.replay.patches import PatchActivation, Patches
 from orchestrator.replay.properties import Properties
 from orchestrator.replay.randomness import Randomness
 from orchestrator.replay.run_info import Info, info_of
@@ -92,6 +92,7 @@ class WorkflowRun:
         failure_exception_types: Sequence[type[BaseException]] = (),
         interceptors: Sequence[type[WorkflowInboundInterceptor]] = (),
         metric_meter: MetricMeter = MetricMeter.noop,
+        patch_activation: PatchActivation | None = None,
     ) -> None:
         self.definition = definition
         self.facts = facts
@@ -110,7 +111,7 @@ class WorkflowRun:
         )
         self.updates = Updates(self)
         self.properties = Properties(self, facts.started)
-        self.patches = Patches(self, self.properties.upsert_search_attributes)
+        self.patches = Patches(self, self.properties.upsert_search_attributes, patch_activation)
         self.interception: Interception | None = None
         self._interceptors = interceptors
         self._meter = metric_meter

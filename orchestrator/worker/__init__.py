@@ -19,6 +19,7 @@ from orchestrator.replay.interceptors import (
     WorkflowInboundInterceptor,
     WorkflowOutboundInterceptor,
 )
+from orchestrator.replay.patches import PatchActivationInput
 from orchestrator.worker.guards_lint import Finding, WorkflowCodeError, check_workflow
 from orchestrator.worker.interceptors import (
     ActivityInboundInterceptor,
@@ -27,13 +28,9 @@ from orchestrator.worker.interceptors import (
     Interceptor,
     WorkflowInterceptorClassInput,
 )
-from orchestrator.worker.plugins import Plugin, ReplayerConfig, Run, WorkerConfig
-from orchestrator.worker.replayer import (
-    Replayer,
-    ReplayTaskError,
-    WorkflowReplayResult,
-    WorkflowReplayResults,
-)
+from orchestrator.worker.plugins import Plugin, Replay, ReplayerConfig, Run, WorkerConfig
+from orchestrator.worker.replay_results import WorkflowReplayResult, WorkflowReplayResults
+from orchestrator.worker.replayer import Replayer, ReplayTaskError
 from orchestrator.worker.shared_state import SharedStateManager
 from orchestrator.worker.watchdog import WorkflowBlockedError
 from orchestrator.worker.worker import Worker
@@ -49,7 +46,9 @@ __all__ = [
     "HandleSignalInput",
     "HandleUpdateInput",
     "Interceptor",
+    "PatchActivationInput",
     "Plugin",
+    "Replay",
     "Replayer",
     "ReplayerConfig",
     "Run",

@@ -6,15 +6,19 @@ Names are those of Temporal's Python SDK.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, Required, TypedDict, cast
 
 from orchestrator.client import Client
 from orchestrator.converter import DataConverter
+from orchestrator.replay.patches import PatchActivation
+from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.worker.interceptors import Interceptor
+from orchestrator.worker.replay_results import WorkflowReplayResult
 from orchestrator.worker.shared_state import SharedStateManager
 
 _P = ParamSpec("_P")
@@ -45,11 +49,13 @@ class WorkerConfig(TypedDict, total=False):
     default_heartbeat_throttle_interval: timedelta
     interceptors: Sequence[Interceptor]
     workflow_failure_exception_types: Sequence[type[BaseException]]
+    patch_activation_callback: PatchActivation | None
     on_fatal_error: Callable[[Exception], Awaitable[None]] | None
     identity: str | None
     build_id: str | None
     debug_mode: bool
     engine_duties: bool
+    plugins: Sequence[Plugin]
 
 
 class ReplayerConfig(TypedDict, total=False):
@@ -60,10 +66,16 @@ class ReplayerConfig(TypedDict, total=False):
     data_converter: DataConverter
     interceptors: Sequence[Interceptor]
     workflow_failure_exception_types: Sequence[type[BaseException]]
+    plugins: Sequence[Plugin]
 
 
 Run = Callable[[Any], Awaitable[None]]  # Any: a Worker, of a module above
 """Runs a worker."""
+Replay = Callable[
+    [Any, AsyncIterator[WorkflowHistory]],  # Any: a Replayer, of a module above
+    AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]],
+]
+"""Replays histories: within the context, the result of each."""
 
 
 class Plugin:
@@ -84,6 +96,15 @@ class Plugin:
     async def run_worker(self, worker: Any, next: Run) -> None:  # Any: a Worker, as above
         """Run the worker by `next`; the first plugin is the outermost."""
         await next(worker)
+
+    def run_replayer(
+        self,
+        replayer: Any,  # Any: a Replayer, of a module above
+        histories: AsyncIterator[WorkflowHistory],
+        next: Replay,
+    ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
+        """Replay the histories by `next`; the first plugin is the outermost."""
+        return next(replayer, histories)
 
 
 def plugins_of(client: Client, plugins: Sequence[Plugin]) -> tuple[Plugin, ...]:
@@ -126,7 +147,9 @@ def _configures(
     @wraps(init)
     def configured(*args: _P.args, **kwargs: _P.kwargs) -> None:
         given = dict(signature.bind(*args, **kwargs).arguments)
-        itself, plugins = given.pop("self"), given.pop("plugins", ())
+        itself = given.pop("self")
+        itself._given = dict(given)
+        plugins = given.pop("plugins", ())
         call(itself, **configure(given, plugins), plugins=plugins)
 
     return configured
@@ -137,6 +160,18 @@ async def run_through(plugins: Sequence[Plugin], worker: Any, run: Run) -> None:
     for plugin in reversed(plugins):
         run = _around(plugin, run)
     await run(worker)
+
+
+def replay_through(
+    plugins: Sequence[Plugin],
+    replayer: Any,  # Any: a Replayer, of a module above
+    histories: AsyncIterator[WorkflowHistory],
+    replay: Replay,
+) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
+    """Replay histories, each plugin around the next."""
+    for plugin in reversed(plugins):
+        replay = partial(plugin.run_replayer, next=replay)
+    return replay(replayer, histories)
 
 
 def _around(plugin: Plugin, run: Run) -> Run:

@@ -11,11 +11,10 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Iterable,
-    Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import cast
 
 from orchestrator.converter import DataConverter
 from orchestrator.core.decide import LOOP_VERSION
@@ -33,22 +32,13 @@ from orchestrator.wire.events import (
 from orchestrator.wire.history_json import WorkflowHistory
 from orchestrator.worker.border import Border
 from orchestrator.worker.interceptors import Interceptor, workflow_classes
-from orchestrator.worker.plugins import Plugin, configures_replayer
-
-
-@dataclass(frozen=True)
-class WorkflowReplayResult:
-    """One replayed history; `replay_failure` None: its code does what it did."""
-
-    history: WorkflowHistory
-    replay_failure: Exception | None
-
-
-@dataclass(frozen=True)
-class WorkflowReplayResults:
-    """What failed, by run id (by workflow id where a history names no run)."""
-
-    replay_failures: Mapping[str, Exception]
+from orchestrator.worker.plugins import (
+    Plugin,
+    ReplayerConfig,
+    configures_replayer,
+    replay_through,
+)
+from orchestrator.worker.replay_results import WorkflowReplayResult, WorkflowReplayResults
 
 
 class ReplayTaskError(RuntimeError):
@@ -57,6 +47,8 @@ class ReplayTaskError(RuntimeError):
 
 class Replayer:
     """Replays histories of the given workflows."""
+
+    _given: dict[str, object]  # kept by `configures_replayer`
 
     @configures_replayer
     def __init__(
@@ -77,7 +69,7 @@ class Replayer:
             data_converter: As the worker's that recorded them.
             interceptors: As the worker's.
             workflow_failure_exception_types: As the worker's.
-            plugins: Have changed these arguments already.
+            plugins: Have changed these arguments already, and stand around every replay.
 
         Raises:
             ValueError: none is given, one is not decorated, or two have the same name.
@@ -90,6 +82,11 @@ class Replayer:
         self._border = Border(data_converter)
         self._interceptors = workflow_classes(interceptors)
         self._failure_types = tuple(workflow_failure_exception_types)
+        self._plugins = tuple(plugins)
+
+    def config(self) -> ReplayerConfig:
+        """What it was made with, before plugins changed it: `Replayer(**config)` makes another."""
+        return cast("ReplayerConfig", dict(self._given))
 
     async def replay_workflow(
         self, history: WorkflowHistory, *, raise_on_replay_failure: bool = True
@@ -102,10 +99,11 @@ class Replayer:
             ValueError: the workflow's type is not among those given, or the history was recorded by
                 a later version of the event loop.
         """
-        failure = await self._failure_of(history)
-        if failure is not None and raise_on_replay_failure:
-            raise failure
-        return WorkflowReplayResult(history, failure)
+        async with self.workflow_replay_iterator([history]) as results:
+            [result] = [each async for each in results]
+        if result.replay_failure is not None and raise_on_replay_failure:
+            raise result.replay_failure
+        return result
 
     async def replay_workflows(
         self,
@@ -125,22 +123,23 @@ class Replayer:
                 failures[name] = result.replay_failure
         return WorkflowReplayResults(failures)
 
-    @asynccontextmanager
-    async def workflow_replay_iterator(
+    def workflow_replay_iterator(
         self, histories: AsyncIterable[WorkflowHistory] | Iterable[WorkflowHistory]
-    ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult], None]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
         """The result of each, one after the other, whatever fails."""
+        return replay_through(self._plugins, self, _one_by_one(histories), Replayer._replayed)
+
+    @asynccontextmanager
+    async def _replayed(
+        self, histories: AsyncIterator[WorkflowHistory]
+    ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult], None]:
         yield self._each(histories)
 
     async def _each(
-        self, histories: AsyncIterable[WorkflowHistory] | Iterable[WorkflowHistory]
+        self, histories: AsyncIterator[WorkflowHistory]
     ) -> AsyncIterator[WorkflowReplayResult]:
-        if isinstance(histories, AsyncIterable):
-            async for history in histories:
-                yield WorkflowReplayResult(history, await self._failure_of(history))
-        else:
-            for history in histories:
-                yield WorkflowReplayResult(history, await self._failure_of(history))
+        async for history in histories:
+            yield WorkflowReplayResult(history, await self._failure_of(history))
 
     async def _failure_of(self, history: WorkflowHistory) -> Exception | None:
         started = history.started
@@ -198,6 +197,17 @@ class Replayer:
         error = ReplayTaskError(f"the code failed ({failed.cause.value}): {message}")
         error.__cause__ = self._data_converter.from_failure(failed.failure)
         return error
+
+
+async def _one_by_one(
+    histories: AsyncIterable[WorkflowHistory] | Iterable[WorkflowHistory],
+) -> AsyncIterator[WorkflowHistory]:
+    if isinstance(histories, AsyncIterable):
+        async for history in histories:
+            yield history
+    else:
+        for history in histories:
+            yield history
 
 
 def _unseen(cut: Partition, last: HistoryEvent) -> list[Activation]:

@@ -19,6 +19,7 @@ from orchestrator.ids import Namespace
 from orchestrator.metering import MetricMeter
 from orchestrator.replay.facts import Activation, Completion, RunFacts, TaskFailure
 from orchestrator.replay.interceptors import WorkflowInboundInterceptor
+from orchestrator.replay.patches import PatchActivation
 from orchestrator.replay.run import WorkflowRun
 from orchestrator.replay.values import Values
 from orchestrator.telemetry.log import bind, get_logger
@@ -59,6 +60,7 @@ class CodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     failure_exception_types: tuple[type[BaseException], ...] = ()
     interceptors: tuple[type[WorkflowInboundInterceptor], ...] = ()
     metric_meter: MetricMeter = MetricMeter.noop
+    patch_activation: PatchActivation | None = None
 
 
 class UserCode:
@@ -98,6 +100,7 @@ class UserCode:
             failure_exception_types=self._options.failure_exception_types,
             interceptors=self._options.interceptors,
             metric_meter=self._options.metric_meter,
+            patch_activation=self._options.patch_activation,
         )
 
     def activate(self, run: WorkflowRun, activation: Activation) -> Completion:

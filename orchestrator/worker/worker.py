@@ -29,6 +29,7 @@ from orchestrator.limits import (
 )
 from orchestrator.ports.broker import ActivityQueue, StickyQueue, WorkflowQueue
 from orchestrator.relay.subscriptions import Subscription, Subscriptions
+from orchestrator.replay.patches import PatchActivation
 from orchestrator.telemetry.log import bind, get_logger
 from orchestrator.units import to_ms
 from orchestrator.wiring import new_process_name
@@ -38,7 +39,13 @@ from orchestrator.worker.guards_lint import check_workflow, refuse
 from orchestrator.worker.health import server_problems
 from orchestrator.worker.interceptors import Interceptor, workflow_classes
 from orchestrator.worker.parts import Bounds, Parts
-from orchestrator.worker.plugins import Plugin, configures_worker, plugins_of, run_through
+from orchestrator.worker.plugins import (
+    Plugin,
+    WorkerConfig,
+    configures_worker,
+    plugins_of,
+    run_through,
+)
 from orchestrator.worker.presence import Presence
 from orchestrator.worker.recovery import Recovery
 from orchestrator.worker.run_cache import RunCache
@@ -48,6 +55,8 @@ from orchestrator.worker.user_code import CodeOptions
 
 class Worker:
     """Runs workflows and activities of one task queue; see `run`."""
+
+    _given: dict[str, object]  # kept by `configures_worker`
 
     @configures_worker
     def __init__(
@@ -79,6 +88,7 @@ class Worker:
         ),
         interceptors: Sequence[Interceptor] = (),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+        patch_activation_callback: PatchActivation | None = None,
         on_fatal_error: Callable[[Exception], Awaitable[None]] | None = None,
         identity: str | None = None,
         build_id: str | None = None,
@@ -118,6 +128,9 @@ class Worker:
             interceptors: Stand around activities and workflow code, outermost first; behind those
                 of the client that are interceptors of workers too.
             workflow_failure_exception_types: Exceptions that fail a run instead of its task.
+            patch_activation_callback: Asked where a run may take a patch that it has not taken and
+                not passed by; False: it goes the old way to its end, and nothing is noted. So new
+                code may be everywhere before any run depends on it.
             on_fatal_error: Told of what ended the worker, before `run` raises it.
             identity: Who this is, in histories; default: a name of host, process id and chance.
             build_id: Names the release of the code, in each workflow task's record and for
@@ -200,6 +213,7 @@ class Worker:
                 failure_exception_types=tuple(workflow_failure_exception_types),
                 interceptors=workflow_classes(links),
                 metric_meter=client.metric_meter,
+                patch_activation=patch_activation_callback,
             ),
             local_execution=self._execution,
             local_slots=_at_least_1(
@@ -245,6 +259,10 @@ class Worker:
         self._started = asyncio.Event()
         self._ended = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+
+    def config(self) -> WorkerConfig:
+        """What it was made with, before plugins changed it: `Worker(**config)` makes another."""
+        return cast("WorkerConfig", dict(self._given))
 
     @property
     def task_queue(self) -> str:

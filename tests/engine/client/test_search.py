@@ -13,11 +13,12 @@ from orchestrator import workflow
 from orchestrator.client import Client, WorkflowExecutionStatus
 from orchestrator.common import (
     Priority,
+    RetryPolicy,
     SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
 )
-from orchestrator.exceptions import InvalidSearchAttributeError
+from orchestrator.exceptions import ApplicationError, InvalidSearchAttributeError
 from orchestrator.testing import WorkflowEnvironment
 from orchestrator.worker import Worker
 
@@ -118,6 +119,58 @@ async def test_a_description_shows_what_was_given_and_what_has_changed(
     after = await handle.describe()
     assert await after.memo() == {"to": "Oslo"}
     assert after.typed_search_attributes[CITY] == "Oslo"
+
+
+@workflow.defn
+class Moving:
+    """Goes to Oslo with other notes, and is then another run: by itself, or for it fails."""
+
+    @workflow.run
+    async def run(self, how: str) -> None:
+        if how == "wait":
+            await workflow.wait_condition(lambda: False)
+        workflow.upsert_search_attributes([CITY.value_set("Oslo"), STEP.value_set(2)])
+        workflow.upsert_memo({"from": None, "to": "Oslo"})
+        if how == "continue":
+            workflow.continue_as_new("wait")
+        if workflow.info().attempt == 1:
+            raise ApplicationError("again")
+        await workflow.wait_condition(lambda: False)
+
+
+@pytest.mark.parametrize(("how", "retries"), [("continue", None), ("fail", 2)])
+async def test_a_successor_shows_what_its_run_has_now(
+    env: WorkflowEnvironment, how: str, retries: int | None
+) -> None:
+    policy = retries and RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=2)
+    async with Worker(env.client, task_queue="q", workflows=[Moving]):
+        first = await env.client.start_workflow(
+            Moving.run,
+            how,
+            id="t",
+            task_queue="q",
+            search_attributes=where(ROME),
+            memo={"from": "Rome"},
+            retry_policy=policy or None,
+        )
+        began = first.first_execution_run_id
+        newest = env.client.get_workflow_handle("t")
+        for _ in range(10_000):
+            shown = await newest.describe()
+            if shown.run_id != began and STEP in shown.typed_search_attributes:
+                break
+            await env.sleep(0.1)
+        shown = await newest.describe()
+        assert shown.run_id != began
+        assert await shown.memo() == {"to": "Oslo"}
+        assert shown.typed_search_attributes[CITY] == "Oslo"
+        running = WorkflowExecutionStatus.RUNNING
+        (listed,) = [run async for run in env.client.list_workflows(status=running)]
+        assert listed.typed_search_attributes[CITY] == "Oslo"
+        before = await env.client.get_workflow_handle("t", run_id=began).describe()
+        assert await before.memo() == {"to": "Oslo"}
+        assert before.typed_search_attributes[CITY] == "Oslo"
+        await newest.terminate()
 
 
 async def test_counts_and_listings_take_the_same_filters(client: Client) -> None:

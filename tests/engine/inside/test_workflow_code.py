@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from orchestrator.client import Client, WorkflowFailureError, WorkflowHandle
 from orchestrator.common import Priority
 from orchestrator.exceptions import ApplicationError, CancelledError, RPCError
 from orchestrator.testing import WorkflowEnvironment
-from orchestrator.worker import Worker
+from orchestrator.worker import PatchActivationInput, Worker
 from tests.engine.inside.workflows import (
     ACTIVITIES,
     QUEUE,
@@ -34,13 +34,18 @@ from tests.engine.inside.workflows import (
 )
 
 
-def worker(client: Client, *workflows: type) -> Worker:
+def worker(
+    client: Client,
+    *workflows: type,
+    patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None,
+) -> Worker:
     return Worker(
         client,
         task_queue=QUEUE,
         workflows=workflows,
         activities=ACTIVITIES,
         max_cached_workflows=0,
+        patch_activation_callback=patch_activation_callback,
     )
 
 
@@ -144,6 +149,58 @@ async def test_a_patch_lets_old_runs_go_the_old_way_and_new_ones_the_new(
         for handle in (old, new):
             await handle.signal(Before.end)
         assert [await old.result(), await new.result()] == ["the old way", "the new way"]
+
+
+async def test_a_worker_may_hold_a_patch_back_until_all_workers_know_it(
+    env: WorkflowEnvironment,
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def not_yet(input: PatchActivationInput) -> bool:
+        asked.append((input.workflow_info.workflow_id, input.patch_id))
+        return False
+
+    old = await deployed(env)
+    async with worker(env.client, Patched, patch_activation_callback=not_yet):
+        held = await env.client.start_workflow(Before.run, id="held", task_queue=QUEUE)
+        assert await held.query(Before.there)
+    async with worker(env.client, Before):  # Code that does not know the patch goes on with it.
+        assert await held.query(Before.there)
+    async with worker(env.client, Patched):
+        new = await env.client.start_workflow(Before.run, id="new", task_queue=QUEUE)
+        for handle in (old, held, new):
+            await handle.signal(Before.end)
+        ways = [await handle.result() for handle in (old, held, new)]
+    assert ways == ["the old way", "the old way", "the new way"]
+    assert set(asked) == {("held", "no timer")}
+    events = (await held.fetch_history()).events
+    assert not [event for event in events if type(event.attributes).__name__ == "MarkerRecorded"]
+
+
+async def test_a_patch_that_history_has_is_taken_whatever_the_worker_says_now(
+    env: WorkflowEnvironment,
+) -> None:
+    async with worker(env.client, Patched, patch_activation_callback=lambda input: True):
+        handle = await env.client.start_workflow(Before.run, id="p", task_queue=QUEUE)
+        assert await handle.query(Before.there)
+    async with worker(env.client, Patched, patch_activation_callback=lambda input: False):
+        await handle.signal(Before.end)
+        assert await handle.result() == "the new way"
+
+
+async def test_a_patch_callback_that_fails_stalls_the_run_and_decides_nothing(
+    env: WorkflowEnvironment,
+) -> None:
+    def fails(input: PatchActivationInput) -> bool:
+        raise LookupError("no flags today")
+
+    async with worker(env.client, Patched, patch_activation_callback=fails):
+        handle = await env.client.start_workflow(Before.run, id="p", task_queue=QUEUE)
+        assert "no flags today" in await until_problem(handle)
+    async with worker(env.client, Patched):
+        await handle.resume()
+        await handle.signal(Before.end)
+        assert await handle.result() == "the new way"
 
 
 async def test_code_that_does_not_fit_stalls_its_runs_until_the_right_one_is_back(

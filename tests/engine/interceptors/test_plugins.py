@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from orchestrator.client import Client, ClientConfig
+from orchestrator.client import Client, ClientConfig, WorkflowHistory
 from orchestrator.client import Plugin as ClientPlugin
 from orchestrator.contrib.compression import CompressionCodec
 from orchestrator.plugin import SimplePlugin
-from orchestrator.worker import Plugin, Replayer, ReplayerConfig, Run, Worker, WorkerConfig
+from orchestrator.worker import (
+    Plugin,
+    Replay,
+    Replayer,
+    ReplayerConfig,
+    Run,
+    Worker,
+    WorkerConfig,
+    WorkflowReplayResult,
+)
 from tests.engine.conftest import OpenEnv
 from tests.engine.interceptors.watched import ACTIVITIES, QUEUE, Talk, Watching, greet
 
@@ -37,6 +46,21 @@ class Noting(ClientPlugin, Plugin):
         self.seen.append(f"{self.mark} runs")
         await next(worker)
         self.seen.append(f"{self.mark} ran")
+
+    @asynccontextmanager
+    async def run_replayer(
+        self, replayer: Replayer, histories: AsyncIterator[WorkflowHistory], next: Replay
+    ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult], None]:
+        async with next(replayer, self.watched(histories)) as results:
+            yield results
+        self.seen.append(f"{self.mark} replayed")
+
+    async def watched(
+        self, histories: AsyncIterator[WorkflowHistory]
+    ) -> AsyncIterator[WorkflowHistory]:
+        async for history in histories:
+            self.seen.append(f"{self.mark} replays {history.workflow_id}")
+            yield history
 
 
 async def test_each_plugin_sees_what_those_before_have_made(open_env: OpenEnv) -> None:
@@ -89,6 +113,7 @@ async def test_a_plugin_made_of_parts_adds_them_everywhere(open_env: OpenEnv) ->
     assert "A" * 100 not in history.to_json()
     assert seen.count("x run Talk ['" + "A" * 5_000 + "'] x") == 1  # not added twice
     await Replayer(workflows=[], plugins=[plugin]).replay_workflow(history)
+    assert entered == ["in", "out"] * 2
     assert plugin.name() == "everything"
 
 
@@ -105,7 +130,31 @@ def test_the_configurations_mirror_the_signatures() -> None:
         (Client, ClientConfig),
     ):
         parameters = set(inspect.signature(made).parameters) - {"plugins"}
-        assert parameters == set(config.__annotations__), made
+        assert parameters == set(config.__annotations__) - {"plugins"}, made
+
+
+async def test_a_worker_can_be_made_of_the_configuration_of_another(open_env: OpenEnv) -> None:
+    async with open_env() as env:
+        plugins = [Noting("x", [])]
+        first = Worker(env.client, task_queue="q", activities=[greet], plugins=plugins)
+        assert first.task_queue == "qx"
+        assert first.config()["task_queue"] == "q"
+        assert Worker(**first.config()).task_queue == "qx"
+
+
+async def test_plugins_stand_around_replays_outermost_first(open_env: OpenEnv) -> None:
+    seen: list[str] = []
+    async with open_env() as env, Worker(env.client, task_queue=QUEUE, workflows=[Talk]):
+        handle = await env.client.start_workflow(Talk.run, "a", id="t", task_queue=QUEUE)
+        await handle.signal(Talk.say, "hm")
+        await handle.terminate()
+        history = await handle.fetch_history()
+    first = Replayer(workflows=[Talk], plugins=[Noting("a", seen), Noting("b", seen)])
+    replayer = Replayer(**first.config())
+    await replayer.replay_workflow(history)
+    assert seen == ["a replays t", "b replays t", "b replayed", "a replayed"]
+    await replayer.replay_workflows([history, history])
+    assert seen[4:8] == ["a replays t", "b replays t"] * 2
 
 
 def test_what_a_worker_lacks_is_still_said() -> None:
