@@ -53,10 +53,15 @@ from orchestrator.client.pending_children import PendingChildWorkflow
 from orchestrator.client.plugins import ClientConfig, Plugin
 from orchestrator.client.updates import WorkflowUpdateHandle, WorkflowUpdateStage
 from orchestrator.client.with_start import WithStartWorkflowOperation
+from orchestrator.envconfig import ClientConnectConfig
+from orchestrator.exceptions import RPCError, RPCStatusCode
 from orchestrator.wire.history_json import WorkflowHistory
 
 __all__ = [
     "Client",
+    "ClientConnectConfig",
+    "RPCError",
+    "RPCStatusCode",
     "WorkflowHandle",
     "ActivityHandle",
     "ActivityStartOptions",

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.client import Client, ClientConfig, WorkflowHistory
+from orchestrator.client import Client, ClientConfig, ClientConnectConfig, WorkflowHistory
 from orchestrator.client import Plugin as ClientPlugin
 from orchestrator.contrib.compression import CompressionCodec
 from orchestrator.plugin import SimplePlugin
@@ -131,6 +131,9 @@ def test_the_configurations_mirror_the_signatures() -> None:
     ):
         parameters = set(inspect.signature(made).parameters) - {"plugins"}
         assert parameters == set(config.__annotations__) - {"plugins"}, made
+    assert set(ClientConnectConfig.__annotations__) < set(
+        inspect.signature(Client.connect).parameters
+    )
 
 
 async def test_a_worker_can_be_made_of_the_configuration_of_another(open_env: OpenEnv) -> None:
