@@ -60,7 +60,7 @@ async def describe(
     elif output == "json":
         write_json(_as_json(found, memo, current))
     else:
-        _write_description(found, memo, current)
+        write_description(found, memo, current)
 
 
 async def show(
@@ -99,7 +99,7 @@ async def show(
                 write_line(str(event.event_id))
         else:
             values = client.data_converter
-            await _write_timeline(handle, [await values.unseal(event) for event in events])
+            await write_timeline(handle, [await values.unseal(event) for event in events])
 
 
 async def _write_redis_lines(
@@ -126,10 +126,11 @@ def _write_events(events: Sequence[HistoryEvent]) -> None:
         )
 
 
-async def _write_timeline(
+async def write_timeline(
     handle: WorkflowHandle[Any, Any],  # Any: nothing is known of a workflow given by name
     events: Sequence[HistoryEvent],
 ) -> None:
+    """Print what happened in a run, step by step, and what is pending."""
     from orchestrator.cli.timeline import COLUMNS, timeline
 
     found = await handle.describe()
@@ -160,11 +161,12 @@ def _priority(found: WorkflowExecutionDescription) -> str:
     return " ".join(str(part) for part in parts if part is not None)
 
 
-def _write_description(
+def write_description(
     found: WorkflowExecutionDescription,
     memo: dict[str, Any],  # Any: user's values
     current_details: str,
 ) -> None:
+    """Print what is known of a run, and what is pending."""
     import msgspec
 
     notes = msgspec.json.encode(memo, enc_hook=str).decode() if memo else ""
