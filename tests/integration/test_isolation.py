@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -98,6 +99,8 @@ async def test_interceptors_stand_around_the_code_as_in_the_worker() -> None:
 async def test_an_interceptor_that_is_made_at_run_time_is_left_out_and_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="orchestrator")
+
     class Local(crashing.LeavesBefore):
         pass
 

@@ -51,6 +51,8 @@ class _Role(msgspec.Struct, frozen=True, kw_only=True):
     keys: str = "~"
     processes: bool = False
     closes: bool = False
+    tells_processes: bool = False
+    """Publishes to the channels of processes, and does not listen there."""
 
 
 _WORKER = _Role(
@@ -65,8 +67,8 @@ _ROLES: Mapping[str, _Role] = {
     "client": _Role(
         commands=(*_CONNECTING, *_SCRIPTING, *_OPENING, *_READING, *_LISTENING, *_CLAIMING),
         scripts=("start_run", "append_entry", "force_close", "move_row", "cancel_standalone"),
-        processes=True,  # who runs a standalone activity is told of its cancel by who asks for it
         closes=True,
+        tells_processes=True,  # of the cancel of a standalone activity
     ),
     "viewer": _Role(commands=(*_CONNECTING, *_READING, *_LOOKING, *_LOOKING_DEEPER), keys="%R~"),
     "health": _Role(commands=("ping",), keys=""),
@@ -86,11 +88,13 @@ def rules(user: str, namespace: Namespace) -> list[str]:
         )
         if is_heard
     ]
+    selectors = [f"(+publish &{keys.process_channels()})"] if role.tells_processes else []
     commands = sorted({*role.commands, *_called_by(role.scripts)})
     return [
         *("resetkeys", *patterns),
         *("resetchannels", *channels),
         *("-@all", *(f"+{command}" for command in commands)),
+        *selectors,
     ]
 
 
