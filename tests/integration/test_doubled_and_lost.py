@@ -163,7 +163,8 @@ async def test_messages_of_every_kind_that_come_twice_and_again_later_have_one_o
         assert [start["started"] for start in (await asker.answered(3))[2:]] == [False]
         assert await results(await start_steps(client, ["last"], STEPS, 0.0)) == [["0", "1", "2"]]
         assert [await history_of(handle) for handle in everything] == before
-    assert set(doubler.kinds()) == {
+    # A query goes to everybody where no worker has the run in its memory, which is as it happens.
+    assert {*doubler.kinds()} - {"query_task to workflow"} == {
         "start to start",
         "workflow_task to workflow",
         "workflow_task to sticky",
