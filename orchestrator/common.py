@@ -135,8 +135,10 @@ class Priority:
     """What is asked for a run or an activity; None: not given.
 
     It travels with the run, its activities and children inherit it, and `workflow.info()` and
-    `describe` show it. In this release no queue serves one task before another because of it:
-    RabbitMQ's own order stays as it is.
+    `describe` show it. It says who begins first among activities that wait under a concurrency
+    limit (`Worker(max_task_queue_concurrent_activities=…)` and its like): the most urgent, and
+    within one priority the fairness keys by their weight. Where nothing waits under a limit, and
+    for workflow tasks, RabbitMQ's own order stays as it is.
 
     Args:
         priority_key: 1 to 5; 1 is the most urgent.

@@ -26,7 +26,7 @@ DEFAULT_RETRY = RetryOptions()
 
 class Priority(WireStruct, frozen=True, kw_only=True):
     """What was asked for; 0 and empty texts ask for nothing. It is carried and shown, and inherited
-    by activities and children; nothing in this release serves one task before another for it."""
+    by activities and children; it orders those that wait under a concurrency limit."""
 
     priority_key: int = 0
     fairness_key: str = ""
