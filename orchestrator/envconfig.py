@@ -1,6 +1,10 @@
 """How a client connects, from a file and the environment: the public face of `config`.
 
 client = await Client.connect(**ClientConfig.load_client_connect_config())
+
+There are no profiles, no TLS section and no strict mode to turn on: a file holds one set of
+settings and is always read strictly. Headers of calls and API keys have no meaning for RabbitMQ
+and Redis.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ class WorkflowInterceptorClassInput:
     unsafe_extern_functions: MutableMapping[str, Callable[..., Any]] = field(  # Any: user's
         default_factory=dict[str, Callable[..., Any]]  # Any: as above
     )
-    """Functions that `workflow.extern_functions()` gives to the workflow side. There is no
-    sandbox: importing them is the simpler way."""
+    """Has no effect: nothing reads what is put here, and there is no `workflow.extern_functions()`.
+    There is no sandbox either, so the class that is returned may import or hold what it calls."""
 
 
 class Interceptor:

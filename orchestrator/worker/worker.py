@@ -130,7 +130,8 @@ class Worker:
             workflow_failure_exception_types: Exceptions that fail a run instead of its task.
             patch_activation_callback: Asked where a run may take a patch that it has not taken and
                 not passed by; False: it goes the old way to its end, and nothing is noted. So new
-                code may be everywhere before any run depends on it.
+                code may be everywhere before any run depends on it. A run that is tried in a
+                process of its own (it seems to take its workers down) goes the new way there.
             on_fatal_error: Told of what ended the worker, before `run` raises it.
             identity: Who this is, in histories; default: a name of host, process id and chance.
             build_id: Names the release of the code, in each workflow task's record and for
