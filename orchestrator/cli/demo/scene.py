@@ -27,6 +27,7 @@ from orchestrator.testing.ledger import Row
 from orchestrator.testing.servers import Servers
 
 NAMESPACE = "demo"
+_CANCEL_AGAIN_SECONDS = 0.5
 Answer = tuple[str, Mapping[str, Any]]  # Any: JSON
 """Request id and what the gateway said."""
 _Result = TypeVar("_Result")
@@ -203,7 +204,7 @@ async def real_scene(servers: Servers, folder: Path) -> AsyncGenerator[RealScene
         stack.push_async_callback(in_thread, processes.stop)
         scene = RealScene(servers, client, processes)
         publishing = asyncio.create_task(scene.publish(), name="publisher")
-        stack.push_async_callback(_end, publishing)
+        stack.push_async_callback(end, publishing)
         yield scene
 
 
@@ -234,8 +235,12 @@ async def in_thread(call: Callable[[], _Result]) -> _Result:
         raise
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it has ended: `wait_for` of Python 3.11, which libraries use, forgets a
+    cancellation that comes in the moment of its result."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=_CANCEL_AGAIN_SECONDS)
     await asyncio.gather(task, return_exceptions=True)
 
 
