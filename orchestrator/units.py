@@ -48,6 +48,11 @@ def to_datetime(epoch_ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=epoch_ms)
 
 
+def to_datetime_or_none(epoch_ms: int | None) -> datetime | None:
+    """As `to_datetime`; None stays None."""
+    return None if epoch_ms is None else to_datetime(epoch_ms)
+
+
 def to_epoch_ms(moment: datetime) -> int:
     """Milliseconds since the epoch of an aware time; a naive one is taken as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

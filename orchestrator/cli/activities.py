@@ -6,13 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from orchestrator.cli.exits import CommandError
-from orchestrator.cli.options import Connection, Flag, connected
+from orchestrator.cli.options import Connection, Flag, connected, to_timedelta
 from orchestrator.cli.standalone import cancel, result, start, terminate
 from orchestrator.cli.standalone_listing import count, describe, list_
 from orchestrator.cli.workflows import RunId, Seconds
@@ -203,10 +202,10 @@ async def update_options(
     async with _pending(workflow_id, activity_id, run_id, connection) as found:
         await found.update_options(
             task_queue=task_queue,
-            schedule_to_close_timeout=_duration(schedule_to_close_timeout),
-            schedule_to_start_timeout=_duration(schedule_to_start_timeout),
-            start_to_close_timeout=_duration(start_to_close_timeout),
-            heartbeat_timeout=_duration(heartbeat_timeout),
+            schedule_to_close_timeout=to_timedelta(schedule_to_close_timeout),
+            schedule_to_start_timeout=to_timedelta(schedule_to_start_timeout),
+            start_to_close_timeout=to_timedelta(start_to_close_timeout),
+            heartbeat_timeout=to_timedelta(heartbeat_timeout),
             restore_original=restore_original,
         )
 
@@ -221,10 +220,6 @@ async def _pending(
             run_id=run_id,
             activity_id=activity_id,
         )
-
-
-def _duration(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _json(text: str) -> object:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from cyclopts import Group, Parameter, validators
 
 from orchestrator.cli.attributes import ATTRIBUTE_HELP, read_attributes
-from orchestrator.cli.options import Connection, connected
+from orchestrator.cli.options import Connection, connected, to_constant
 from orchestrator.cli.output import (
     Format,
     SumFormat,
@@ -64,7 +64,7 @@ class Wanted:
         """
         from orchestrator.client import WorkflowExecutionStatus
 
-        status = None if self.status is None else WorkflowExecutionStatus[_constant(self.status)]
+        status = None if self.status is None else WorkflowExecutionStatus[to_constant(self.status)]
         return {
             "status": status,
             "workflow_type": self.type,
@@ -143,7 +143,3 @@ def _row(run: WorkflowExecution, now: datetime) -> tuple[str, ...]:
         show_duration(max((run.close_time or now) - run.start_time, timedelta())),
         run.task_queue,
     )
-
-
-def _constant(choice: str) -> str:
-    return choice.replace("-", "_").upper()

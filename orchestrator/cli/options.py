@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -160,3 +161,13 @@ async def connected(
     )
     async with client:
         yield client
+
+
+def to_timedelta(seconds: float | None) -> timedelta | None:
+    """A time as the client takes it."""
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def to_constant(choice: str | None) -> str:
+    """The name of the enum's member that a choice means; None means the unspecified one."""
+    return "UNSPECIFIED" if choice is None else choice.replace("-", "_").upper()

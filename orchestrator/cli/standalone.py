@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter, validators
 
 from orchestrator.cli.attributes import ATTRIBUTE_HELP, read_attributes
-from orchestrator.cli.options import Connection, Flag, connected
+from orchestrator.cli.options import Connection, Flag, connected, to_constant, to_timedelta
 from orchestrator.cli.output import Format, write_json, write_line
-from orchestrator.cli.workflows import Input, Seconds, Text, read_arguments, to_timedelta
+from orchestrator.cli.workflows import Input, Seconds, Text, read_arguments
 
 if TYPE_CHECKING:
     from orchestrator.client import ActivityHandle
@@ -130,8 +130,8 @@ async def start(
             id=client.services.mint() if id is None else id,
             task_queue=task_queue,
             request_id=request_id,
-            id_conflict_policy=ActivityIDConflictPolicy[_constant(id_conflict_policy)],
-            id_reuse_policy=ActivityIDReusePolicy[_constant(id_reuse_policy)],
+            id_conflict_policy=ActivityIDConflictPolicy[to_constant(id_conflict_policy)],
+            id_reuse_policy=ActivityIDReusePolicy[to_constant(id_reuse_policy)],
             search_attributes=read_attributes(search_attribute),
             summary=summary,
             **options,
@@ -214,7 +214,3 @@ async def terminate(
 async def _write_result(handle: ActivityHandle[Any], timeout: float | None) -> None:
     # Any: nothing is known of an activity given by name
     write_json(await handle.result(rpc_timeout=to_timedelta(timeout)))
-
-
-def _constant(choice: str) -> str:
-    return choice.replace("-", "_").upper()

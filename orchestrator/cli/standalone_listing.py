@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from cyclopts import Group, Parameter, validators
 
 from orchestrator.cli.attributes import ATTRIBUTE_HELP, read_attributes
-from orchestrator.cli.options import Connection, connected
+from orchestrator.cli.options import Connection, connected, to_constant
 from orchestrator.cli.output import (
     Format,
     SumFormat,
@@ -62,7 +62,7 @@ class Wanted:
         """
         from orchestrator.client import ActivityExecutionStatus
 
-        status = None if self.status is None else ActivityExecutionStatus[_constant(self.status)]
+        status = None if self.status is None else ActivityExecutionStatus[to_constant(self.status)]
         return {
             "status": status,
             "activity_type": self.type,
@@ -211,7 +211,3 @@ def _write_description(found: ActivityExecutionDescription) -> None:
             "search attributes": ", ".join(f"{one.key.name}={one.value}" for one in attributes),
         }
     )
-
-
-def _constant(choice: str) -> str:
-    return choice.replace("-", "_").upper()

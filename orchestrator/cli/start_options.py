@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter, validators
 
 from orchestrator.cli.attributes import ATTRIBUTE_HELP, read_attributes
 from orchestrator.cli.exits import CommandError
+from orchestrator.cli.options import to_timedelta
 
 _TIMES = Group("Times and retries", sort_key=20)
 _NOTES = Group("Notes", sort_key=30)
@@ -81,10 +81,10 @@ class StartOptions:
         if self.max_attempts is not None:
             retries = RetryPolicy(maximum_attempts=self.max_attempts)
         return {
-            "execution_timeout": _duration(self.execution_timeout),
-            "run_timeout": _duration(self.run_timeout),
-            "task_timeout": _duration(self.task_timeout),
-            "start_delay": _duration(self.start_delay),
+            "execution_timeout": to_timedelta(self.execution_timeout),
+            "run_timeout": to_timedelta(self.run_timeout),
+            "task_timeout": to_timedelta(self.task_timeout),
+            "start_delay": to_timedelta(self.start_delay),
             "cron_schedule": self.cron_schedule,
             "retry_policy": retries,
             "memo": _notes(self.memo),
@@ -92,10 +92,6 @@ class StartOptions:
             "static_summary": self.static_summary,
             "static_details": self.static_details,
         }
-
-
-def _duration(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _notes(texts: tuple[str, ...]) -> Mapping[str, Any]:  # Any: user's values

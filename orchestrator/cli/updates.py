@@ -10,9 +10,9 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from orchestrator.cli.exits import CommandError, ExitCode
-from orchestrator.cli.options import Connection, connected
+from orchestrator.cli.options import Connection, connected, to_timedelta
 from orchestrator.cli.output import Format, write_json, write_line
-from orchestrator.cli.workflows import Input, RunId, Seconds, read_arguments, to_timedelta
+from orchestrator.cli.workflows import Input, RunId, Seconds, read_arguments
 
 update = App(name="update", help="Send an update to an open workflow, or wait for one.")
 UpdateId = Annotated[

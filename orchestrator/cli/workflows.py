@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 
 from orchestrator.cli.exits import CommandError
-from orchestrator.cli.options import Connection, Flag, connected
+from orchestrator.cli.options import Connection, Flag, connected, to_constant, to_timedelta
 from orchestrator.cli.output import Format, write_json, write_line
 from orchestrator.cli.start_options import StartOptions
 
@@ -103,10 +102,10 @@ async def start(
             id=client.services.mint() if id is None else id,
             task_queue=task_queue,
             request_id=request_id,
-            id_conflict_policy=WorkflowIDConflictPolicy[_constant(id_conflict_policy)],
+            id_conflict_policy=WorkflowIDConflictPolicy[to_constant(id_conflict_policy)],
             start_signal=start_signal or None,
             start_signal_args=read_arguments(start_signal_input),
-            id_reuse_policy=WorkflowIDReusePolicy[_constant(id_reuse_policy)],
+            id_reuse_policy=WorkflowIDReusePolicy[to_constant(id_reuse_policy)],
             **options,
         )  # Any: nothing is known of a workflow given by name
         if wait:
@@ -273,12 +272,3 @@ def read_arguments(texts: Sequence[str]) -> list[Any]:  # Any: user's values
 async def _write_result(handle: WorkflowHandle[Any, Any], timeout: float | None) -> None:
     # Any: nothing is known of a workflow given by name
     write_json(await handle.result(rpc_timeout=to_timedelta(timeout)))
-
-
-def to_timedelta(seconds: float | None) -> timedelta | None:
-    """A time-out as the client takes it."""
-    return None if seconds is None else timedelta(seconds=seconds)
-
-
-def _constant(choice: str | None) -> str:
-    return "UNSPECIFIED" if choice is None else choice.replace("-", "_").upper()

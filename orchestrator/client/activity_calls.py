@@ -22,11 +22,11 @@ from orchestrator.client.activity_start import (
 )
 from orchestrator.client.filters import ActivityFilter, activity_filter_of
 from orchestrator.client.interceptors import OutboundInterceptor
+from orchestrator.client.listing import rows_of
 from orchestrator.converter import DataConverter
 from orchestrator.definition.activity import activity_name
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.definition.signature import result_type as annotated_result
-from orchestrator.limits import LIST_PAGE
 from orchestrator.wire.options import RunStatus
 from orchestrator.wiring import Services
 
@@ -266,15 +266,8 @@ class StandaloneActivityCalls:
             InvalidSearchAttributeError: a value is not of its type, or is a text.
         """
         found = activity_filter_of(wanted)
-        left, cursor = limit, None
-        while left is None or left > 0:
-            page_limit = LIST_PAGE if left is None else min(left, LIST_PAGE)
-            page = await self.services.store.list_page(found, limit=page_limit, cursor=cursor)
-            for row in page.rows:
-                yield ActivityExecution.of_row(row)
-            if page.cursor is None:
-                return
-            left, cursor = None if left is None else left - len(page.rows), page.cursor
+        async for row in rows_of(self.services.store, found, limit=limit):
+            yield ActivityExecution.of_row(row)
 
     async def count_activities(
         self, **wanted: Unpack[ActivityFilter]

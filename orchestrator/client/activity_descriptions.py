@@ -17,7 +17,7 @@ from orchestrator.ports.store import AttemptRecord, AttemptState, RunView
 from orchestrator.ports.visibility import IndexRow
 from orchestrator.replay.policies import from_options
 from orchestrator.replay.search_attributes import from_priority, from_search_attributes
-from orchestrator.units import to_datetime, to_timedelta_or_none
+from orchestrator.units import to_datetime, to_datetime_or_none, to_timedelta_or_none
 from orchestrator.wire import events as e
 from orchestrator.wire.events import HistoryEvent
 from orchestrator.wire.options import RunStatus
@@ -69,7 +69,7 @@ class ActivityExecution:
             task_queue=row.task_queue,
             status=activity_status_of(row.status),
             scheduled_time=to_datetime(row.started_at_ms),
-            close_time=_datetime(row.closed_at_ms),
+            close_time=to_datetime_or_none(row.closed_at_ms),
             typed_search_attributes=from_search_attributes(row.search_attributes),
         )
 
@@ -87,7 +87,8 @@ class ActivityExecutionDescription(ActivityExecution):
     paused: bool
     """No attempt begins until an operator lets it."""
     limited_by: str | None
-    """The rate limit whose turn it waits for: `key …`, `type …` or `queue`."""
+    """The limit for which it waits: `key …`, `type …` or `queue`; of a concurrency limit also how
+    many run at a time."""
     cancel_requested: bool
     canceled_reason: str | None
     last_started_time: datetime | None
@@ -157,7 +158,7 @@ async def description_of(
         task_queue=scheduled.task_queue,
         status=activity_status_of(view.status),
         scheduled_time=to_datetime(view.started_at_ms),
-        close_time=_datetime(view.closed_at_ms),
+        close_time=to_datetime_or_none(view.closed_at_ms),
         typed_search_attributes=from_search_attributes(view.search_attributes),
         run_state=None if record is None else record.state.value,
         attempt=(started.attempt if started else 0) if record is None else record.attempt,
@@ -165,14 +166,14 @@ async def description_of(
         limited_by=None if record is None else record.limited_by,
         cancel_requested=requested is not None,
         canceled_reason=None if requested is None else requested.reason or None,
-        last_started_time=_datetime(started_at_ms),
-        last_heartbeat_time=None if record is None else _datetime(record.heartbeat_at_ms),
+        last_started_time=to_datetime_or_none(started_at_ms),
+        last_heartbeat_time=None if record is None else to_datetime_or_none(record.heartbeat_at_ms),
         last_worker_identity=identity if record is None else record.holder,
         last_failure=None if failure is None else await values.decode_failure(failure),
         next_attempt_schedule_time=to_datetime(record.attempt_scheduled_at_ms)
         if record is not None and waits
         else None,
-        expiration_time=None if record is None else _datetime(record.deadline_ms),
+        expiration_time=None if record is None else to_datetime_or_none(record.deadline_ms),
         schedule_to_close_timeout=to_timedelta_or_none(scheduled.schedule_to_close_timeout_ms),
         schedule_to_start_timeout=to_timedelta_or_none(scheduled.schedule_to_start_timeout_ms),
         start_to_close_timeout=to_timedelta_or_none(scheduled.start_to_close_timeout_ms),
@@ -183,7 +184,3 @@ async def description_of(
         raw_heartbeat_details=() if record is None else record.details,
         values=values,
     )
-
-
-def _datetime(epoch_ms: int | None) -> datetime | None:
-    return None if epoch_ms is None else to_datetime(epoch_ms)

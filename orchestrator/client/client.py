@@ -19,6 +19,7 @@ from orchestrator.client.descriptions import WorkflowExecution, WorkflowExecutio
 from orchestrator.client.filters import WorkflowFilter, filter_of
 from orchestrator.client.handle import WorkflowHandle
 from orchestrator.client.interceptors import Interceptor, StartWorkflowInput
+from orchestrator.client.listing import rows_of
 from orchestrator.client.options import WorkflowStartOptions, target_of
 from orchestrator.client.outbound import chain_of
 from orchestrator.client.plugins import ClientConfig, Plugin, configured
@@ -29,7 +30,7 @@ from orchestrator.converter import DataConverter
 from orchestrator.core.task_token import TaskToken
 from orchestrator.definition.calls import ABSENT, one_or_all
 from orchestrator.ids import RunId, check_text, check_workflow_id, standalone_workflow_id
-from orchestrator.limits import LIST_PAGE, NAME_BYTES_MAX
+from orchestrator.limits import NAME_BYTES_MAX
 from orchestrator.metering import MetricMeter
 from orchestrator.wiring import Services, services_of
 
@@ -344,15 +345,8 @@ class Client(UpdateWithStartCalls, StandaloneMethodCalls):
             InvalidSearchAttributeError: a value is not of its type, or is a text.
         """
         found = filter_of(wanted)
-        left, cursor = limit, None
-        while left is None or left > 0:
-            page_limit = LIST_PAGE if left is None else min(left, LIST_PAGE)
-            page = await self.services.store.list_page(found, limit=page_limit, cursor=cursor)
-            for row in page.rows:
-                yield WorkflowExecution.of_row(row)
-            if page.cursor is None:
-                return
-            left, cursor = None if left is None else left - len(page.rows), page.cursor
+        async for row in rows_of(self.services.store, found, limit=limit):
+            yield WorkflowExecution.of_row(row)
 
     async def count_workflows(
         self, **wanted: Unpack[WorkflowFilter]

@@ -16,7 +16,7 @@ from orchestrator.exceptions import RPCError, RPCStatusCode
 from orchestrator.ports.store import AttemptRecord, AttemptState, RunView
 from orchestrator.ports.visibility import IndexRow
 from orchestrator.replay.search_attributes import from_priority, from_search_attributes
-from orchestrator.units import to_datetime
+from orchestrator.units import to_datetime, to_datetime_or_none
 from orchestrator.wire.events import (
     ActivityTaskScheduled,
     HistoryEvent,
@@ -66,7 +66,7 @@ class WorkflowExecution:
             task_queue=row.task_queue,
             status=status_of(row.status),
             start_time=to_datetime(row.started_at_ms),
-            close_time=None if row.closed_at_ms is None else to_datetime(row.closed_at_ms),
+            close_time=to_datetime_or_none(row.closed_at_ms),
             typed_search_attributes=from_search_attributes(row.search_attributes),
         )
 
@@ -114,8 +114,8 @@ class PendingActivity:
             attempt=record.attempt,
             identity=record.holder,
             scheduled_time=to_datetime(record.scheduled_at_ms),
-            last_started_time=_datetime(record.started_at_ms),
-            last_heartbeat_time=_datetime(record.heartbeat_at_ms),
+            last_started_time=to_datetime_or_none(record.started_at_ms),
+            last_heartbeat_time=to_datetime_or_none(record.heartbeat_at_ms),
             last_failure=last_failure,
             cancel_requested=record.cancel_requested,
             summary=scheduled.summary or None,
@@ -200,7 +200,7 @@ class WorkflowExecutionDescription(WorkflowExecution):
             task_queue=view.task_queue,
             status=status_of(view.status),
             start_time=to_datetime(view.started_at_ms),
-            close_time=_datetime(view.closed_at_ms),
+            close_time=to_datetime_or_none(view.closed_at_ms),
             first_run_id=view.first_run_id,
             history_length=view.history_length,
             problem=view.problem,
@@ -219,7 +219,3 @@ class WorkflowExecutionDescription(WorkflowExecution):
             raw_memo=started.memo if view.memo is None else view.memo,
             values=values,
         )
-
-
-def _datetime(epoch_ms: int | None) -> datetime | None:
-    return None if epoch_ms is None else to_datetime(epoch_ms)
